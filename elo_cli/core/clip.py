@@ -1,0 +1,62 @@
+"""A batch of clips, aligned in time over its modalities, and the views that tasks ask for.
+
+Shape legend: B clips, C channels, T frames, H rows, W columns, F mel bands.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Modality = Literal["rgb", "grey", "flow", "audio"]
+MODALITIES: tuple[Modality, ...] = ("rgb", "grey", "flow", "audio")
+CHANNELS: dict[str, int] = {"rgb": 3, "grey": 1, "flow": 2, "audio": 1}
+
+# Where in its segment a window of frames lies: the clip itself, the frames right after it, and
+# another stretch of the same length that does not overlap the clip.
+Window = Literal["clip", "future", "shifted"]
+
+# What a view does to its window. Reversed flow is the flow of the reversed video, so the loader
+# brings it ("backward"); the other forms are made from the window itself.
+Form = Literal["clean", "shuffled", "reversed", "shifted"]
+
+
+class Source(NamedTuple):
+    """What the loader must bring: one modality of one window, played forwards or backwards."""
+
+    modality: Modality
+    window: Window = "clip"
+    backward: bool = False
+
+
+class View(NamedTuple):
+    """What an encoder sees: one modality in one form."""
+
+    modality: Modality
+    form: Form = "clean"
+
+    @property
+    def source(self) -> Source:
+        """The loader's part in this view."""
+        return Source(self.modality, "shifted" if self.form == "shifted" else "clip", self.form == "reversed")
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """B clips with everything that was asked of the loader.
+
+    Attributes:
+        inputs: for each source its tensor: `rgb` (B,3,T,H,W) and `grey` (B,1,T,H,W) of zero mean
+            and about unit variance, `flow` (B,2,T,H,W) in hundredths of the frame's short side per
+            stored frame, `audio` (B,1,F,T') log-mel of zero mean and about unit variance.
+        present: for each source whether a clip has it, (B,) bool; absent clips are zeros.
+        ids: the id of each clip's video.
+        video_B: a number for each clip's video: equal numbers, equal videos.
+    """
+
+    inputs: "Mapping[Source, Tensor]"
+    present: "Mapping[Source, Tensor]"
+    ids: tuple[str, ...]
+    video_B: "Tensor"

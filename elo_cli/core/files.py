@@ -1,0 +1,59 @@
+"""Write files whole or not at all: temporary file, fsync, rename, fsync of the directory."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from elo_cli.core.errors import StorageError
+
+PART = ".part"  # the ending of a file that is still being written
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's complaints about `path` into a `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            hint="Make room or give another place with --out; what was finished before is safe, and the same command goes on.",
+        ) from error
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that at every moment `path` holds the old or the new content.
+
+    Raises:
+        StorageError: the disk is full, read-only, or failed; no partial file is left.
+    """
+    temporary = path.with_name(path.name + PART)
+    with storage_errors(path):
+        try:
+            with open(temporary, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON, atomically."""
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable; a no-op where directories cannot be opened."""
+    with contextlib.suppress(PermissionError, IsADirectoryError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,65 @@
+"""A shelf is a package whose files are its entries: the file name is the key.
+
+Names are listed without importing anything heavy; an entry is imported when it is taken. To add an
+entry, add a file. Entries of other installed packages come through the entry-point group
+`elo_cli.<shelf>`, e.g. in their pyproject.toml:
+
+    [project.entry-points."elo_cli.tasks"]
+    jigsaw = "my_package.jigsaw"
+"""
+
+import difflib
+import importlib
+import importlib.metadata
+import pkgutil
+from collections.abc import Iterable
+from types import ModuleType
+
+from elo_cli.core.errors import UsageError
+
+
+class Shelf:
+    """The entries of one package, by name.
+
+    Args:
+        package: dotted name of the package, e.g. `elo_cli.tasks`.
+        noun: what one entry is called in messages, e.g. `task`.
+    """
+
+    def __init__(self, package: str, noun: str) -> None:
+        self.package = package
+        self.noun = noun
+
+    def _plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
+        return {entry.name: entry for entry in importlib.metadata.entry_points(group=self.package)}
+
+    def names(self) -> tuple[str, ...]:
+        """List the keys, sorted, in the spelling users type (dashes, not underscores)."""
+        path = importlib.import_module(self.package).__path__
+        own = {module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")}
+        return tuple(sorted(name.replace("_", "-") for name in own | set(self._plugins())))
+
+    def take(self, name: str) -> ModuleType:
+        """Import the entry called `name`; dashes and underscores are the same.
+
+        Raises:
+            UsageError: no entry has that name; the nearest one and the list are in the hint.
+        """
+        key = name.replace("-", "_")
+        if key.replace("_", "-") not in self.names():
+            raise UsageError(f"There is no {self.noun} called '{name}'.", hint=suggest(name, self.names()))
+        plugins = self._plugins()
+        for spelling in (name, key, key.replace("_", "-")):
+            if spelling in plugins:
+                module: ModuleType = plugins[spelling].load()
+                return module
+        return importlib.import_module(f"{self.package}.{key}")
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """Say which of `choices` is nearest to `name`, and what the choices are."""
+    listed = list(choices)
+    near = difflib.get_close_matches(name, listed, n=1, cutoff=0.5)
+    nearest = f"Did you mean '{near[0]}'? " if near else ""
+    shown = ", ".join(listed[:30]) + (", …" if len(listed) > 30 else "")
+    return f"{nearest}There {'is' if len(listed) == 1 else 'are'}: {shown}."
