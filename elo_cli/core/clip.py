@@ -5,7 +5,11 @@ Shape legend: B clips, C channels, T frames, H rows, W columns, F mel bands.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+
+from elo_cli.core.errors import UsageError
+from elo_cli.core.shelf import suggest
+from elo_cli.core.weights import Term
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +25,18 @@ Window = Literal["clip", "future", "shifted"]
 # What a view does to its window. Reversed flow is the flow of the reversed video, so the loader
 # brings it ("backward"); the other forms are made from the window itself.
 Form = Literal["clean", "shuffled", "reversed", "shifted"]
+
+
+def modality_names(term: Term) -> tuple[Modality, ...]:
+    """Return the modalities of a term, known to be such.
+
+    Raises:
+        UsageError: one is not a modality.
+    """
+    for name in term.modalities:
+        if name not in MODALITIES:
+            raise UsageError(f"'{name}' in {term} is not a modality.", hint=suggest(name, MODALITIES))
+    return cast(tuple[Modality, ...], term.modalities)
 
 
 class Source(NamedTuple):
@@ -40,7 +56,8 @@ class View(NamedTuple):
     @property
     def source(self) -> Source:
         """The loader's part in this view."""
-        return Source(self.modality, "shifted" if self.form == "shifted" else "clip", self.form == "reversed")
+        window: Window = "shifted" if self.form == "shifted" else "clip"
+        return Source(self.modality, window, self.modality == "flow" and self.form == "reversed")
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,7 @@ class ClipBatch:
 
     Attributes:
         inputs: for each source its tensor: `rgb` (B,3,T,H,W) and `grey` (B,1,T,H,W) of zero mean
-            and about unit variance, `flow` (B,2,T,H,W) in hundredths of the frame's short side per
+            and about unit variance, `flow` (B,2,T,H,W) in hundredths of the clip's side for each
             stored frame, `audio` (B,1,F,T') log-mel of zero mean and about unit variance.
         present: for each source whether a clip has it, (B,) bool; absent clips are zeros.
         ids: the id of each clip's video.

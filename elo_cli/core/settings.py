@@ -1,0 +1,168 @@
+"""Every setting of elo, typed, bounded and explained; one frozen object holds them all.
+
+The sections are handed down to the code that they govern. `elo_cli.config` fills them from the
+preset, `elo.yaml`, `--config` and `--set`. Where the paper gives a value, it is the default here or
+in the preset `paper`; where the paper is silent, the description says so.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Modalities = Annotated[tuple[Literal["rgb", "grey", "flow", "audio"], ...], Field(strict=False, min_length=1)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Workers = Annotated[int | Literal["auto"], Field(description="processes; auto: one for each processor this process may use")]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys and silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class PreprocessSettings(Section):
+    """How videos become shards."""
+
+    fps: float = Field(12.5, gt=0, le=240, description="stored frames per second, picked by presentation time")
+    short_side: int = Field(128, ge=8, le=2048, description="pixels of the shorter side of a stored frame")
+    segment_seconds: float = Field(8.0, gt=0, le=3600, description="length of one segment")
+    max_segments: int = Field(3, ge=1, le=10_000, description="segments of one video at most, evenly spread")
+    min_seconds: float = Field(0.5, ge=0, description="a shorter stretch than this is not kept")
+    flow: Literal["none", "ultrafast", "fast", "medium"] = Field("medium", description="preset of the DIS optical flow")
+    audio: bool = Field(True, description="store the log-mel spectrogram of the sound")
+    audio_rate: int = Field(16_000, ge=4000, le=192_000, description="samples per second of the sound before the spectrogram")
+    mels: int = Field(80, ge=8, le=256, description="mel bands")
+    window_seconds: float = Field(0.025, gt=0, le=1, description="length of a spectrogram window")
+    hop_seconds: float = Field(0.010, gt=0, le=1, description="time between spectrogram frames")
+    max_pixels: int = Field(2**26, ge=1, description="a source frame with more pixels than this is refused")
+    video_seconds_limit: float = Field(600.0, gt=0, description="time that one video may take before it counts as failed")
+    videos_per_shard: int = Field(8, ge=1, le=10_000, description="videos that share one shard file")
+    workers: Workers = "auto"
+
+
+class ClipSettings(Section):
+    """What training draws from a segment."""
+
+    frames: int = Field(16, ge=2, le=256, description="frames of a clip (T)")
+    stride: int = Field(1, ge=1, le=64, description="stored frames from one clip frame to the next")
+    size: int = Field(112, ge=16, le=512, description="rows and columns of a clip after cropping")
+    future: int = Field(4, ge=1, le=64, description="frames that the predict task foretells (N; the paper: 4)")
+    crop_area: tuple[float, float] = Field((0.5, 1.0), strict=False, description="share of the frame that a random crop keeps")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring a clip left to right")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "ClipSettings":
+        if not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
+            raise ValueError("crop_area must be two numbers with 0 < smaller <= larger <= 1")
+        return self
+
+    @property
+    def span(self) -> int:
+        """Stored frames from the first to the last frame of a clip, both counted."""
+        return (self.frames - 1) * self.stride + 1
+
+
+class EncoderSettings(Section):
+    """The networks; the same depth and width for every modality."""
+
+    architecture: str = Field("r2plus1d", description="encoder of rgb, grey and flow (a file of elo_cli/encoders)")
+    audio_architecture: str = Field("audio_resnet", description="encoder of the log-mel spectrogram")
+    depth: Literal[10, 18, 34, 50] = Field(18, description="layers of the ResNet (the paper: 18 for proxies, 50 at the end)")
+    width: int = Field(64, ge=4, le=256, description="channels of the first stage (64 is the full network)")
+
+
+class ObjectiveSettings(Section):
+    """Which terms exist and the form of their losses (Eq. 1, 2, 6, 7, 8)."""
+
+    modalities: Modalities = ("rgb", "grey", "flow", "audio")
+    terms: Names = Field(("*",), description="patterns (*, ?) of the terms that exist; the search weighs these")
+    distance: Literal["l2", "mean"] = Field("l2", description="l2: the paper's plain norm; mean: mean square for each element")
+    scale: Literal["none", "initial"] = Field("none", description="initial: divide each term by its value at the first step")
+    margin: float = Field(1.0, gt=0, description="α of Eq. 8 (the paper is silent)")
+    embed_form: Literal["margin", "infonce"] = Field("margin", description="margin: Eq. 8; infonce: over the batch")
+    temperature: float = Field(0.1, gt=0, description="temperature of the InfoNCE form")
+    distill_sites: tuple[int, ...] = Field((1, 2, 3, 4), strict=False, description="stages that distillation acts on")
+    teacher_gradient: bool = Field(False, description="let the gradient of distillation flow into the teacher as well")
+
+
+class TrainSettings(Section):
+    """One training run: a proxy of the search, or the final one."""
+
+    clip: ClipSettings = ClipSettings()  # type: ignore[call-arg]
+    encoder: EncoderSettings = EncoderSettings()  # type: ignore[call-arg]
+    steps: int = Field(10_000, ge=1, description="optimiser steps (the paper: 10,000 for a proxy)")
+    batch: int = Field(32, ge=2, le=65_536, description="clips of one step")
+    lr: float = Field(0.1, gt=0, description="peak learning rate (the paper: 0.1)")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
+    weight_decay: float = Field(1e-4, ge=0, description="weight decay")
+    warmup: float = Field(0.05, ge=0, le=1, description="share of the steps over which the learning rate rises")
+    clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no bound (the paper is silent)")
+    checkpoint_every: int = Field(500, ge=1, description="steps from one checkpoint to the next")
+
+
+class FitnessSettings(Section):
+    """How a candidate is judged without labels (Eq. 3 to 5)."""
+
+    measure: str = Field("zipf", description="a file of elo_cli/fitness")
+    clusters: int = Field(50, ge=2, description="k of k-means (the paper is silent)")
+    exponent: float = Field(1.0, ge=0, description="s of the Zipf law (the paper is silent)")
+    runs: int = Field(20, ge=1, description="k-means runs that are averaged (the paper: 20)")
+    two_sigma_squared: float = Field(1.0, gt=0, description="2σ² of Eq. 4 (the paper: 1)")
+    scaling: Literal["none", "standardize", "unit", "rms", "whiten"] = Field(
+        "standardize", description="what is done to the features first; none is the paper's letter"
+    )
+    videos: int = Field(2000, ge=2, description="videos that are clustered, at most")
+
+
+class SearchSettings(Section):
+    """The search over losses."""
+
+    strategy: str = Field("cma-es", description="a file of elo_cli/strategies")
+    rounds: int = Field(250, ge=1, description="ask/tell rounds (the paper: 250 with CMA-ES)")
+    population: int | None = Field(None, ge=2, description="candidates of a round; null: the strategy's own")
+    sigma: float = Field(0.3, gt=0, le=1, description="first step size of CMA-ES")
+    candidates: int = Field(100, ge=1, description="losses that elo proxy-search tries")
+
+
+class BenchmarkSettings(Section):
+    """How a representation is scored."""
+
+    protocols: Names = Field(("kmeans", "linear"), description="files of elo_cli/protocols")
+    clips: int = Field(3, ge=1, le=100, description="clips of a video, evenly spread, whose features are averaged")
+    baselines: bool = Field(True, description="rows for an untrained encoder and for trivial features beside the result")
+    allow_incomplete: bool = Field(False, description="go on where videos of the official lists are missing; it is said")
+    split_by: Literal["auto", "listed", "seeded"] = Field("auto", description="auto: the list's own split if it has one")
+    folds: int = Field(3, ge=2, le=20, description="seeded splits of a data set that has no official ones")
+
+
+class ExtractSettings(Section):
+    """How features are taken from a video."""
+
+    clips: int = Field(3, ge=1, le=100, description="clips of a video, evenly spread, whose features are averaged")
+    batch: int = Field(32, ge=1, description="clips of one forward pass")
+
+
+class MachineSettings(Section):
+    """What depends on the machine; none of it belongs to the experiment."""
+
+    precision: Literal["auto", "bf16", "float32"] = Field("auto", description="auto: bf16 where the processor or GPU has it")
+    layout: Literal["auto", "channels_last", "contiguous"] = Field("auto", description="memory layout of the networks")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    threads: Workers = "auto"
+    loader_workers: Workers = Field("auto", description="processes that load clips; 0: none")
+
+
+class Settings(Section):
+    """All settings of elo."""
+
+    seed: int = Field(0, ge=0, lt=2**63, description="every random choice follows from it")
+    workspace: str = Field("elo", min_length=1, description="folder under the working directory that holds data and runs")
+    preprocess: PreprocessSettings = PreprocessSettings()  # type: ignore[call-arg]
+    objective: ObjectiveSettings = ObjectiveSettings()  # type: ignore[call-arg]
+    proxy: TrainSettings = TrainSettings()  # type: ignore[call-arg]
+    pretrain: TrainSettings = TrainSettings()  # type: ignore[call-arg]
+    fitness: FitnessSettings = FitnessSettings()  # type: ignore[call-arg]
+    search: SearchSettings = SearchSettings()  # type: ignore[call-arg]
+    extract: ExtractSettings = ExtractSettings()  # type: ignore[call-arg]
+    benchmark: BenchmarkSettings = BenchmarkSettings()  # type: ignore[call-arg]
+    machine: MachineSettings = MachineSettings()  # type: ignore[call-arg]

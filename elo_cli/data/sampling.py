@@ -1,0 +1,128 @@
+"""Which clips a training step sees: a pure function of (seed, step, rank).
+
+Videos are visited in a new random order in every epoch, so a batch never holds a video twice (as
+long as it is smaller than the set) and two ranks never get the same one in the same step.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from elo_cli.core.clip import Window
+from elo_cli.core.errors import DataError
+from elo_cli.core.seeds import numpy_generator
+from elo_cli.core.settings import ClipSettings
+from elo_cli.data.video_set import Segment, VideoSet
+
+
+@dataclass(frozen=True)
+class ClipChoice:
+    """One clip of a batch.
+
+    Attributes:
+        video: index of its video in the sampler's order.
+        segment: the segment it is drawn from.
+        starts: first stored frame of each window; a window that does not fit is missing.
+        place: crop centre and size and mirroring, as numbers in [0, 1]: (area, y, x, flip).
+    """
+
+    video: int
+    video_id: str
+    segment: Segment
+    starts: dict[Window, int]
+    place: tuple[float, float, float, float]
+
+
+class ClipSampler:
+    """Draws the clips of each step.
+
+    Args:
+        videos: the preprocessed set.
+        clip: the geometry of clips.
+        windows: the windows that some term reads.
+        batch: clips for each rank and step.
+        seed: the run's seed.
+
+    Raises:
+        DataError: no segment is as long as a clip.
+    """
+
+    def __init__(
+        self, videos: VideoSet, clip: ClipSettings, windows: frozenset[Window], batch: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self.clip, self.windows, self.batch, self.seed, self.rank, self.world = clip, windows, batch, seed, rank, world
+        self.choices = [
+            (video.id, usable) for video in videos.videos if (usable := [s for s in video.segments if s.record.frames >= clip.span])
+        ]
+        self.too_short = len(videos.videos) - len(self.choices)
+        if not self.choices:
+            longest = max(segment.record.frames for video in videos.videos for segment in video.segments)
+            raise DataError(
+                f"A clip spans {clip.span} stored frames, but the longest segment has {longest}.",
+                hint="Lower clip.frames or clip.stride, or preprocess with a higher preprocess.fps or longer segments.",
+            )
+
+    def draw(self, step: int) -> list[ClipChoice]:
+        """Name the clips of one step."""
+        first = (step * self.world + self.rank) * self.batch
+        return [self._clip(position) for position in range(first, first + self.batch)]
+
+    def _clip(self, position: int) -> ClipChoice:
+        epoch, offset = divmod(position, len(self.choices))
+        video = int(_order(self.seed, epoch, len(self.choices))[offset])
+        random = numpy_generator(self.seed, "clip", position)
+        name, segments = self.choices[video]
+        segment = segments[int(random.integers(len(segments)))]
+        starts = self._starts(segment.record.frames, random)
+        area, y, x, flip = (float(value) for value in random.random(4))
+        return ClipChoice(video, name, segment, starts, (area, y, x, flip))
+
+    def _starts(self, frames: int, random: np.random.Generator) -> dict[Window, int]:
+        span, last = self.clip.span, frames - self.clip.span
+        future = self.clip.future * self.clip.stride
+        if "future" in self.windows and last >= future:
+            last -= future
+        options = np.arange(last + 1)
+        if "shifted" in self.windows:
+            # Only starts that leave room for a second stretch that does not overlap the first.
+            apart = options[(options >= span) | (options + 2 * span <= frames)]
+            options = apart if len(apart) else options
+        start = int(random.choice(options))
+        starts: dict[Window, int] = {"clip": start}
+        if "future" in self.windows and start + span + future <= frames:
+            starts["future"] = start + self.clip.span - 1 + self.clip.stride
+        if "shifted" in self.windows:
+            others = np.concatenate([np.arange(max(0, start - span + 1)), np.arange(start + span, frames - span + 1)])
+            if len(others):
+                starts["shifted"] = int(random.choice(others))
+        return starts
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, videos: int) -> np.ndarray:
+    return numpy_generator(seed, "epoch", epoch).permutation(videos)
+
+
+def even_starts(lengths: list[int], span: int, clips: int) -> list[tuple[int, int]]:
+    """Spread `clips` windows evenly over segments laid end to end, for evaluation.
+
+    Args:
+        lengths: stored frames of each segment, in order of time.
+        span: stored frames of a window.
+        clips: how many windows.
+
+    Returns:
+        (segment, first frame) for each; a window never crosses from one segment into the next, and
+        in a segment shorter than `span` it starts at 0 (the reader repeats the last frame).
+    """
+    total = sum(lengths)
+    ends = np.cumsum(lengths)
+    windows = []
+    for number in range(clips):
+        middle = (number + 0.5) * total / clips
+        segment = int(np.searchsorted(ends, middle, side="right"))
+        offset = middle - (ends[segment] - lengths[segment])
+        start = int(round(offset - span / 2))
+        windows.append((segment, max(0, min(start, lengths[segment] - span))))
+    return windows

@@ -1,0 +1,76 @@
+"""Labelled sets of videos, as the protocols need them: what is there, and which rows train and test.
+
+An entry is a module with a function `find`; see `Dataset`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from elo_cli.core.shelf import Shelf
+
+SHELF = Shelf("elo_cli.datasets", "data set")
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """One video and what it shows.
+
+    Attributes:
+        path: where it is, absolute.
+        id: its path relative to the set's root, with `/`.
+        label: its class.
+        group: what it was cut from; videos of one group never stand on both sides of a seeded split.
+    """
+
+    path: Path
+    id: str
+    label: str
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """One way to part a set, by ids; no id is on both sides."""
+
+    name: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A labelled set as found on disk.
+
+    Attributes:
+        name: what results call it.
+        root: the folder that ids are relative to, absolute.
+        videos: all that are there, sorted by id; splits need not use every one.
+        splits: in the set's own order; all their ids are among the videos.
+        missing: ids that the lists name but the disk does not hold; empty unless that was allowed.
+    """
+
+    name: str
+    root: Path
+    videos: tuple[LabelledVideo, ...]
+    splits: tuple[Split, ...]
+    missing: tuple[str, ...] = ()
+
+
+class Dataset(Protocol):
+    """The contract of an entry: a module-level function `find`."""
+
+    def find(self, root: Path | None, *, seed: int, allow_incomplete: bool = False, **settings: Any) -> LabelledSet:
+        """Find the set on disk and check it against its official lists.
+
+        Args:
+            root: where it is; None to look in the usual places.
+            seed: decides the splits, where the set has no official ones.
+            allow_incomplete: go on with what is there, and record what is missing.
+            settings: the entry's own, by keyword, each with a default.
+
+        Raises:
+            DataError: the set is not there, is damaged, or is incomplete; the hint says how to mend it.
+            UsageError: a setting is out of its range.
+        """
+        ...

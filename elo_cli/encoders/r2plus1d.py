@@ -1,0 +1,59 @@
+"""The (2+1)D ResNet (Tran et al. 2018) on clips of any number of channels, at any width.
+
+Built of torchvision's own blocks, so that at depth 18 and width 64 its parameters have the names and
+shapes of torchvision's `r2plus1d_18`, the classifier `fc` aside.
+"""
+
+from torch import Tensor, nn
+from torchvision.models.video.resnet import BasicBlock, Bottleneck, Conv2Plus1D
+
+from elo_cli.nets.blocks import STAGES, Encoding, stack_stage, start_residual
+
+
+def _shortcut(channels: int, out: int, stride: int) -> nn.Module:
+    return nn.Sequential(nn.Conv3d(channels, out, 1, stride, bias=False), nn.BatchNorm3d(out))
+
+
+class Encoder(nn.Module):
+    """Encode a clip (B, C, T, H, W).
+
+    Args:
+        channels: C: 3 for rgb, 2 for flow, 1 for grey.
+        depth: 10, 18, 34 or 50.
+        width: channels of the first stage; 64 is the published network.
+    """
+
+    def __init__(self, channels: int, depth: int, width: int) -> None:
+        super().__init__()
+        middle = max(1, 45 * width // 64)  # torchvision's 45 at full width keeps the parameters of a full 3D kernel
+        self.stem = nn.Sequential(
+            nn.Conv3d(channels, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True),
+            nn.Conv3d(middle, width, (3, 1, 1), (1, 1, 1), (1, 0, 0), bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+        )
+        kind = Bottleneck if depth == 50 else BasicBlock
+
+        def block(inputs: int, planes: int, stride: int, shortcut: nn.Module | None) -> nn.Module:
+            made: nn.Module = kind(inputs, planes, Conv2Plus1D, stride, shortcut)
+            return made
+
+        inputs = width
+        for number, blocks in enumerate(STAGES[depth]):
+            planes = width * 2**number
+            stage = stack_stage(
+                block, _shortcut, inputs, planes, expansion=kind.expansion, blocks=blocks, stride=1 if number == 0 else 2
+            )
+            self.add_module(f"layer{number + 1}", stage)
+            inputs = planes * kind.expansion
+        start_residual(self)
+
+    def forward(self, clip_BCTHW: Tensor) -> Encoding:
+        features = self.stem(clip_BCTHW)
+        stages = []
+        for number in range(1, 5):
+            features = self.get_submodule(f"layer{number}")(features)
+            stages.append(features)
+        return Encoding((stages[0], stages[1], stages[2], stages[3]), features.float().mean((2, 3, 4)))

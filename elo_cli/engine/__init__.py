@@ -1,0 +1,1 @@
+"""The training engine: objective, loop, precision, features."""

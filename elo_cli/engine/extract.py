@@ -1,0 +1,93 @@
+"""Features of videos: the RGB encoder's, and trivial ones that any encoder must beat."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from elo_cli.core.clip import Source
+from elo_cli.core.features import Features
+from elo_cli.data.loader import ClipReader, evaluation_clips
+from elo_cli.data.video_set import Video
+from elo_cli.engine.precision import Precision
+
+Progress = Callable[[int], None]
+TRIVIAL = ("colour-histogram", "thumbnail", "flow-histogram")
+
+
+def extract(
+    encoder: nn.Module, reader: ClipReader, videos: Sequence[Video], *, clips: int, batch: int, precision: Precision, progress: Progress
+) -> Features:
+    """Average the RGB encoder's representation over evenly spread clips of each video.
+
+    Args:
+        encoder: an RGB encoder; it is put into evaluation mode.
+        reader: of the preprocessed set that holds the videos.
+        clips: clips of a video.
+        batch: clips of one forward pass.
+        progress: is told how many videos are done.
+
+    Returns:
+        Features of N videos × D.
+    """
+    precision.place(encoder).eval()
+    rows: list[np.ndarray] = []
+    group = max(1, batch // clips)
+    for chunk in _chunks(evaluation_clips(reader, videos, Source("rgb"), clips), group):
+        with torch.inference_mode(), precision.autocast():
+            stacked = precision.send(torch.stack([tensor for _, tensors in chunk for tensor in tensors]))
+            vectors = encoder(stacked).vector_BD
+        rows.extend(vectors.float().view(len(chunk), clips, -1).mean(1).cpu().numpy())
+        progress(len(rows))
+    return _features(rows, videos)
+
+
+def extract_trivial(kind: str, reader: ClipReader, videos: Sequence[Video], *, clips: int) -> Features:
+    """Compute features that know nothing of the world, averaged over the same clips.
+
+    Args:
+        kind: `colour-histogram` (16 bins for each channel), `thumbnail` (8×8 of the middle frame), or
+            `flow-histogram` (4 lengths × 8 directions).
+    """
+    source = Source("flow") if kind == "flow-histogram" else Source("rgb")
+    measure = {"colour-histogram": _colour_histogram, "thumbnail": _thumbnail, "flow-histogram": _flow_histogram}[kind]
+    rows = [
+        np.mean([measure(tensor) for tensor in tensors], axis=0) for _, tensors in evaluation_clips(reader, videos, source, clips)
+    ]
+    return _features(rows, videos)
+
+
+def _features(rows: list[np.ndarray], videos: Sequence[Video]) -> Features:
+    matrix_ND = np.stack(rows).astype(np.float32)
+    return Features(matrix_ND, tuple(video.id for video in videos), tuple(video.label for video in videos))
+
+
+def _chunks(items: Iterator[tuple[Video, list[Tensor]]], size: int) -> Iterator[list[tuple[Video, list[Tensor]]]]:
+    chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _colour_histogram(clip_CTHW: Tensor) -> np.ndarray:
+    counts = [torch.histc(channel, 16, -2.2, 2.8) for channel in clip_CTHW]
+    return (torch.cat(counts) / clip_CTHW[0].numel()).numpy()
+
+
+def _thumbnail(clip_CTHW: Tensor) -> np.ndarray:
+    middle_CHW = clip_CTHW[:, clip_CTHW.shape[1] // 2]
+    return functional.adaptive_avg_pool2d(middle_CHW, 8).flatten().numpy()
+
+
+def _flow_histogram(flow_CTHW: Tensor) -> np.ndarray:
+    x, y = flow_CTHW[0].numpy().ravel(), flow_CTHW[1].numpy().ravel()
+    length, direction = np.hypot(x, y), np.arctan2(y, x)
+    edges = np.array([0.0, 0.5, 2.0, 6.0, np.inf])  # hundredths of the clip's side for each stored frame
+    counts, _, _ = np.histogram2d(length, direction, bins=[edges, np.linspace(-np.pi, np.pi, 9)])
+    return (counts / len(x)).ravel()

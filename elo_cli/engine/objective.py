@@ -1,0 +1,158 @@
+"""Eq. 1: L = Σ λ L over the terms with positive weight, on encoders that run once for each view.
+
+A term of weight 0 is not built: no parameter, no forward pass, no random number, and a modality that
+no positive term reads is not even loaded. All the views of a modality go through its encoder as one
+batch, so they share batch-norm statistics and no term can tell views apart by them.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from elo_cli.core.clip import CHANNELS, MODALITIES, ClipBatch, Modality, Source, View
+from elo_cli.core.errors import UsageError
+from elo_cli.core.seeds import derive
+from elo_cli.core.settings import EncoderSettings, ObjectiveSettings
+from elo_cli.core.weights import LossWeights, Term
+from elo_cli.encoders import SHELF as ENCODERS
+from elo_cli.engine.views import forms_of, make_view
+from elo_cli.nets.blocks import Encoding
+from elo_cli.nets.term import Parts, TermLoss
+from elo_cli.tasks import build_term
+
+
+@dataclass(frozen=True)
+class LossReport:
+    """The loss of one step.
+
+    Attributes:
+        total: Σ λ L, with its gradient.
+        parts: each term's own loss, before its weight and scale, without gradient.
+    """
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+
+
+def build_encoder(modality: str, settings: EncoderSettings, seed: int) -> nn.Module:
+    """Build the encoder of a modality; its first parameters depend on the seed and modality alone."""
+    name = settings.audio_architecture if modality == "audio" else settings.architecture
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "encoder", modality))
+        encoder: nn.Module = ENCODERS.take(name).Encoder(CHANNELS[modality], settings.depth, settings.width)
+    return encoder
+
+
+def stage_shapes(encoder: nn.Module, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of an encoder's stages for an input of this shape, without the batch."""
+    training = encoder.training
+    with torch.no_grad():
+        stages = encoder.eval()(torch.zeros(1, *shape)).stages
+    encoder.train(training)
+    return tuple(tuple(stage.shape[1:]) for stage in stages)
+
+
+class Objective(nn.Module):
+    """All the networks of one loss, and the loss itself.
+
+    Args:
+        weights: λ of each term.
+        settings: the form of the losses.
+        encoders: architecture, depth and width.
+        shapes: shape of every source's tensor, without the batch.
+        seed: of the first parameters and of shuffled orders.
+
+    Raises:
+        UsageError: no weight is positive.
+    """
+
+    def __init__(
+        self, weights: LossWeights, settings: ObjectiveSettings, encoders: EncoderSettings, shapes: Mapping[Source, tuple[int, ...]], seed: int
+    ) -> None:
+        super().__init__()
+        self.terms = weights.active()
+        if not self.terms:
+            raise UsageError("Every weight of the loss is 0: there is nothing to learn.", hint="Give at least one term a positive weight.")
+        self.seed, self.scale = seed, settings.scale
+        self.weights = {str(term): weights[term] for term in self.terms}
+        # The RGB encoder is what training is for: it is there even where no term reads it.
+        read = {name for term in self.terms for name in term.modalities} | {"rgb"}
+        self.encoders = nn.ModuleDict({name: build_encoder(name, encoders, seed) for name in MODALITIES if name in read})
+        self.stages = {name: stage_shapes(encoder, shapes[Source(name)]) for name, encoder in _named(self.encoders)}
+        parts = Parts(self.stages, shapes, settings)
+        self.losses = nn.ModuleDict({_key(term): _build(term, parts, seed) for term in self.terms})
+        self.views = frozenset(view for loss in self._losses() for view in loss.views)
+        self.sources = frozenset(view.source for view in self.views) | frozenset(t for loss in self._losses() for t in loss.targets)
+        # The value of each term at the first step, by which it is divided where the settings say so.
+        self.register_buffer("initial", torch.zeros(len(self.terms)))
+
+    def _losses(self) -> list[TermLoss]:
+        return [loss for loss in self.losses.values() if isinstance(loss, TermLoss)]
+
+    def forward(self, batch: ClipBatch, step: int) -> LossReport:
+        """Return the weighted loss of one batch."""
+        batch = _encodable(batch)
+        encoded: dict[View, Encoding] = {}
+        for name, encoder in _named(self.encoders):
+            encoded |= self._encode(name, encoder, batch, step)
+        parts = {str(term): self.losses[_key(term)](encoded, batch).float() for term in self.terms}
+        values = torch.stack(list(parts.values()))
+        weights = torch.tensor(list(self.weights.values()), device=values.device)
+        if self.scale == "initial":
+            values = values / self._scale(values.detach())
+        return LossReport((weights * values).sum(), {name: value.detach() for name, value in parts.items()})
+
+    def _encode(self, name: Modality, encoder: nn.Module, batch: ClipBatch, step: int) -> dict[View, Encoding]:
+        views = forms_of(self.views, name)
+        if not views:
+            return {}
+        inputs = [make_view(batch, view, self.seed, step) for view in views]
+        present_N = torch.cat([batch.present[view.source] for view in views])
+        stacked = torch.cat(inputs)
+        if present_N.all():
+            encoding = encoder(stacked)
+        else:
+            # Clips that lack the modality are never encoded: they are zero rows that every term masks.
+            encoding = self._spread(name, encoder(stacked[present_N]) if present_N.any() else None, present_N)
+        size = len(batch.ids)
+        return {view: encoding.rows(number * size, (number + 1) * size) for number, view in enumerate(views)}
+
+    def _spread(self, name: Modality, encoding: Encoding | None, present_N: Tensor) -> Encoding:
+        """Put the rows of an encoding where the mask is true; the others are zero."""
+        rows: list[Tensor] = []
+        for number, shape in enumerate((*self.stages[name], self.stages[name][-1][:1])):
+            part = None if encoding is None else (*encoding.stages, encoding.vector_BD)[number]
+            full = torch.zeros(len(present_N), *shape, device=present_N.device, dtype=None if part is None else part.dtype)
+            rows.append(full if part is None else full.index_put((present_N.nonzero()[:, 0],), part))
+        return Encoding((rows[0], rows[1], rows[2], rows[3]), rows[4])
+
+    def _scale(self, values: Tensor) -> Tensor:
+        # A term that had no valid clip so far has no value to be divided by; it gets one when it has.
+        initial = self.get_buffer("initial")
+        if self.training:
+            initial.copy_(torch.where((initial == 0) & torch.isfinite(values), values, initial))
+        return torch.where(initial > 0, initial, torch.ones_like(initial))
+
+
+def _named(encoders: nn.ModuleDict) -> list[tuple[Modality, nn.Module]]:
+    return [(name, encoders[name]) for name in MODALITIES if name in encoders]
+
+
+def _key(term: Term) -> str:
+    return str(term).replace(".", "/")  # a module's name may not hold a dot
+
+
+def _build(term: Term, parts: Parts, seed: int) -> TermLoss:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "term", str(term)))
+        return build_term(term, parts)
+
+
+def _encodable(batch: ClipBatch) -> ClipBatch:
+    """Mask the sources that only one clip of the batch has: batch norm needs two."""
+    few = {source for source, present_B in batch.present.items() if present_B.sum() < 2}
+    present = {source: present_B & (source not in few) for source, present_B in batch.present.items()}
+    return dataclasses.replace(batch, present=present) if few else batch

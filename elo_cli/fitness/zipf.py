@@ -1,0 +1,261 @@
+"""The paper's unsupervised fitness: how near the clusters' sizes are to Zipf's law (3.2.2, Eq. 3 to 5).
+
+Features are clustered by k-means; every video belongs to every cluster with a probability (Eq. 4);
+the mean of these over videos, sorted, is held against q_i = i^-s / H_{k,s} by KL divergence (Eq. 5).
+Lower is better.
+
+At 2σ² = 1 the probabilities of Eq. 4 follow the SCALE of the features as much as their structure:
+long vectors make them one-hot, short ones make them uniform. Under `scaling="none"`, the paper's
+letter, a search can therefore move the number by growing or shrinking features alone; under every
+other scaling it cannot. The scaling in force is recorded with the number.
+
+Shape legend: N videos, D features, K clusters.
+"""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.spatial.distance import pdist
+from scipy.special import log_softmax, logsumexp
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from elo_cli.core.errors import UsageError
+from elo_cli.core.features import Features
+from elo_cli.core.seeds import derive
+from elo_cli.core.shelf import suggest
+from elo_cli.fitness import FitnessReport
+
+SCALINGS = ("none", "standardize", "unit", "rms", "whiten")
+
+# Spread below this part of the features' own size is float32 rounding, gathered over a network's
+# last sums, and no structure. float32 itself rounds at 6e-8.
+ROUNDING = 1e-6
+
+
+def measure(
+    features: Features,
+    *,
+    seed: int,
+    clusters: int = 50,
+    exponent: float = 1.0,
+    runs: int = 20,
+    two_sigma_squared: float = 1.0,
+    scaling: str = "standardize",
+) -> FitnessReport:
+    """Measure KL(p ‖ q) of Eq. 5, averaged over k-means runs; lower is better, 0 is Zipf's law itself.
+
+    It runs on one thread, so that the number is the same from run to run and for every thread count.
+
+    Args:
+        features: N videos × D features.
+        seed: each k-means run draws from its own seed derived from it.
+        clusters: k; the paper is silent on it. At least 2, at most N.
+        exponent: s of the prior; the paper is silent on it. 0 asks for equal clusters.
+        runs: how many k-means runs are averaged; 20 in the paper.
+        two_sigma_squared: 2σ² of Eq. 3, in the squared unit of the scaled features; 1 in the paper.
+        scaling: what is done to features first: `none` (the paper's letter), `standardize` (each
+            feature to zero mean and unit variance, constant ones dropped), `unit` (rows to length 1),
+            `rms` (centred, then divided by one number, so that the mean squared distance to the mean
+            is 1) or `whiten` (all principal components to unit variance; it says little unless N is
+            many times D).
+
+    Returns:
+        The report, with value in [0, inf) nats; inf when collapsed. Its details hold the settings and
+        `std` over runs, `runs_kl`, `p` (mean over runs of the sorted p(c), k numbers that sum to 1),
+        `fitted_exponent` (the s under which Zipf's law is nearest to `p`) and `max_responsibility`
+        (the mean over videos of max p(c|x), in [1/k, 1]: 1 is one-hot).
+
+    Raises:
+        UsageError: a setting is out of its range, or there are more clusters than videos.
+    """
+    settings = {
+        "clusters": clusters,
+        "exponent": exponent,
+        "runs": runs,
+        "two_sigma_squared": two_sigma_squared,
+        "scaling": scaling,
+    }
+    _check(settings, len(features))
+    with threadpool_limits(limits=1):
+        matrix_ND = np.asarray(features.matrix_ND, dtype=np.float64)
+        reason = _collapse(matrix_ND, clusters)
+        if reason is None:
+            matrix_ND = scale(matrix_ND, scaling)
+            reason = _collapse(matrix_ND, clusters)
+        if reason is None:
+            outcome = _runs(matrix_ND, clusters, runs, exponent, two_sigma_squared, seed)
+            if isinstance(outcome, dict):
+                value = float(np.mean(outcome["runs_kl"]))
+                return FitnessReport(value, larger_is_better=False, details=settings | outcome)
+            reason = outcome
+    return FitnessReport(math.inf, larger_is_better=False, collapsed=reason, details=settings)
+
+
+def zipf_prior(clusters: int, exponent: float) -> np.ndarray:
+    """Return q_i = i^-s / H_{k,s} for i = 1 … k: (K,), descending for s > 0, of sum 1."""
+    log_q_K = -exponent * np.log(np.arange(1, clusters + 1))
+    prior_K: np.ndarray = np.exp(log_q_K - logsumexp(log_q_K))
+    return prior_K
+
+
+def zipf_divergence(
+    matrix_ND: np.ndarray, centres_KD: np.ndarray, *, exponent: float = 1.0, two_sigma_squared: float = 1.0
+) -> float:
+    """Return KL(p ‖ q) of Eq. 5 for given cluster centres, in nats.
+
+    Args:
+        matrix_ND: features, as they are.
+        centres_KD: cluster centres, in the same unit.
+        exponent: s of the prior.
+        two_sigma_squared: 2σ² of Eq. 3, positive.
+
+    Returns:
+        A number in [0, inf).
+    """
+    log_p_K = _log_sizes(_log_responsibilities(matrix_ND, centres_KD, two_sigma_squared))
+    return _divergence(log_p_K, exponent)
+
+
+def scale(matrix_ND: np.ndarray, scaling: str) -> np.ndarray:
+    """Scale features as `measure` describes; the number of columns may fall.
+
+    Args:
+        matrix_ND: float64 features that are finite and not all equal.
+        scaling: one of `SCALINGS`.
+
+    Returns:
+        The scaled features, float64. For every scaling but `none` it is the same for `matrix_ND`
+        and for any positive multiple of it, up to rounding.
+    """
+    if scaling == "none":
+        return matrix_ND
+    if scaling == "unit":
+        length_N1 = np.linalg.norm(matrix_ND, axis=1, keepdims=True)
+        return matrix_ND / np.where(length_N1 > 0, length_N1, 1.0)
+    centred_ND: np.ndarray = matrix_ND - matrix_ND.mean(axis=0)
+    if scaling == "rms":
+        return centred_ND / math.sqrt(np.mean(np.sum(centred_ND**2, axis=1)))
+    if scaling == "standardize":
+        deviation_D = centred_ND.std(axis=0)
+        varies_D = deviation_D > ROUNDING * np.sqrt(np.mean(matrix_ND**2, axis=0))
+        standard_ND: np.ndarray = centred_ND[:, varies_D] / deviation_D[varies_D]
+        return standard_ND
+    assert scaling == "whiten", scaling
+    variance_D, axes_DD = np.linalg.eigh(centred_ND.T @ centred_ND / len(centred_ND))
+    varies_D = variance_D > variance_D[-1] * ROUNDING**2
+    white_ND: np.ndarray = centred_ND @ (axes_DD[:, varies_D] / np.sqrt(variance_D[varies_D]))
+    return white_ND
+
+
+def _check(settings: dict[str, Any], videos: int) -> None:
+    """Refuse settings that make no sense, or that do not fit the number of videos."""
+    if settings["scaling"] not in SCALINGS:
+        raise UsageError(f"There is no scaling called '{settings['scaling']}'.", hint=suggest(str(settings["scaling"]), SCALINGS))
+    if settings["runs"] < 1:
+        raise UsageError(f"zipf cannot average over {settings['runs']} runs.", hint="Set runs to 1 or more; the paper has 20.")
+    if not (math.isfinite(settings["two_sigma_squared"]) and settings["two_sigma_squared"] > 0):
+        raise UsageError(f"two_sigma_squared is {settings['two_sigma_squared']}.", hint="It must be positive; the paper has 1.")
+    if not (math.isfinite(settings["exponent"]) and settings["exponent"] >= 0):
+        raise UsageError(f"The exponent of Zipf's law is {settings['exponent']}.", hint="It must be 0 or more; 1 is usual.")
+    if settings["clusters"] < 2:
+        raise UsageError(f"zipf cannot work with {settings['clusters']} clusters.", hint="Set clusters to 2 or more.")
+    if settings["clusters"] > videos:
+        raise UsageError(
+            f"zipf was asked for {settings['clusters']} clusters of {videos} videos.",
+            hint=f"Set clusters to at most {videos}, better a tenth of that, or give more videos.",
+        )
+
+
+def _collapse(matrix_ND: np.ndarray, clusters: int) -> str | None:
+    """Say why features are collapsed, or None: no video can be told from another, or too few can."""
+    broken = int(np.count_nonzero(~np.isfinite(matrix_ND).all(axis=1)))
+    if broken:
+        return f"{broken} of {len(matrix_ND)} rows hold NaN or infinite features"
+    if matrix_ND.shape[1] == 0:
+        return "no feature varies"
+    # Spread and size against the largest entry, so that no square over- or underflows.
+    largest = float(np.max(np.abs(matrix_ND)))
+    if largest == 0.0 or (matrix_ND == matrix_ND[0]).all():
+        return "all rows are equal"
+    sized_ND = matrix_ND / largest
+    if math.sqrt(np.mean((sized_ND - sized_ND.mean(axis=0)) ** 2)) <= ROUNDING * math.sqrt(np.mean(sized_ND**2)):
+        return "all rows are equal up to rounding"
+    distinct = len({row.tobytes() for row in matrix_ND + 0.0})  # + 0.0 makes one zero of the two
+    if distinct < clusters:
+        return f"only {distinct} of {len(matrix_ND)} rows are distinct, fewer than the {clusters} clusters"
+    return None
+
+
+def _runs(
+    matrix_ND: np.ndarray, clusters: int, runs: int, exponent: float, two_sigma_squared: float, seed: int
+) -> dict[str, Any] | str:
+    """Average Eq. 5 over k-means runs; or say why the features turn out to be collapsed."""
+    size = math.sqrt(np.mean(np.sum(matrix_ND**2, axis=1)))
+    divergences: list[float] = []
+    surest: list[float] = []
+    sizes_RK = np.empty((runs, clusters))
+    for run in range(runs):
+        centres_KD = _centres(matrix_ND, clusters, derive(seed, "zipf", run) % 2**32)
+        if float(pdist(centres_KD).min()) <= ROUNDING * size:
+            return f"fewer rows than the {clusters} clusters are distinct beyond rounding"
+        log_r_NK = _log_responsibilities(matrix_ND, centres_KD, two_sigma_squared)
+        log_p_K = _log_sizes(log_r_NK)
+        divergences.append(_divergence(log_p_K, exponent))
+        surest.append(float(np.exp(log_r_NK.max(axis=1)).mean()))
+        sizes_RK[run] = np.exp(log_p_K)
+    p_K = sizes_RK.mean(axis=0)
+    return {
+        "std": float(np.std(divergences)),
+        "runs_kl": divergences,
+        "p": p_K.tolist(),
+        "fitted_exponent": _fitted_exponent(p_K),
+        "max_responsibility": float(np.mean(surest)),
+    }
+
+
+def _centres(matrix_ND: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """Return the K centres of one k-means run."""
+    with warnings.catch_warnings():  # fewer distinct points than clusters: the caller finds it in the centres
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        centres_KD: np.ndarray = KMeans(clusters, n_init=1, random_state=seed).fit(matrix_ND).cluster_centers_
+    return centres_KD
+
+
+def _log_responsibilities(matrix_ND: np.ndarray, centres_KD: np.ndarray, two_sigma_squared: float) -> np.ndarray:
+    """Return log p(c|x) of Eq. 4, (N, K).
+
+    -‖x - c‖² = 2 x·c - ‖c‖² - ‖x‖², where the last term is the same for every cluster and falls out
+    of the softmax. Both are centred first, so that a common offset costs no precision.
+    """
+    middle_D = matrix_ND.mean(axis=0, dtype=np.float64)
+    rows_ND, centres_KD = matrix_ND - middle_D, centres_KD - middle_D
+    nearness_NK = (2 * rows_ND @ centres_KD.T - np.sum(centres_KD**2, axis=1)) / two_sigma_squared
+    log_r_NK: np.ndarray = log_softmax(nearness_NK, axis=1)
+    return log_r_NK
+
+
+def _log_sizes(log_r_NK: np.ndarray) -> np.ndarray:
+    """Return log p(c), the mean over videos, sorted descending: (K,)."""
+    log_p_K: np.ndarray = logsumexp(log_r_NK, axis=0) - math.log(len(log_r_NK))
+    return np.sort(log_p_K)[::-1]
+
+
+def _divergence(log_p_K: np.ndarray, exponent: float) -> float:
+    """Return KL(p ‖ q) of Eq. 5, where 0 · log 0 = 0."""
+    log_q_K = -exponent * np.log(np.arange(1, len(log_p_K) + 1))
+    log_q_K -= logsumexp(log_q_K)
+    filled_K = np.exp(log_p_K) > 0
+    return max(0.0, float(np.sum(np.exp(log_p_K[filled_K]) * (log_p_K[filled_K] - log_q_K[filled_K]))))
+
+
+def _fitted_exponent(p_K: np.ndarray) -> float:
+    """Return the s in [0, 20] whose Zipf law has the least KL(p ‖ q), which is the most likely one."""
+    log_rank_K = np.log(np.arange(1, len(p_K) + 1))
+    mean_log_rank = float(np.sum(p_K * log_rank_K))
+    found = minimize_scalar(lambda s: s * mean_log_rank + logsumexp(-s * log_rank_K), bounds=(0.0, 20.0), method="bounded")
+    return float(found.x)

@@ -1,0 +1,27 @@
+"""The distances of Eq. 2, 6 and 8, for each clip, and means over the clips that have what a term reads."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Form = Literal["l2", "mean"]
+
+
+def distance(first: Tensor, second: Tensor, form: Form) -> Tensor:
+    """Return how far two tensors of shape (B, …) lie apart, for each clip, in float32.
+
+    `l2` is the paper's ‖a − b‖₂ over all elements of a clip; `mean` is the mean square of an element.
+    """
+    difference_BN = (first.float() - second.float()).flatten(1)
+    if form == "mean":
+        return difference_BN.square().mean(1)
+    # The gradient of a norm at zero is undefined; the clamp makes it zero there.
+    return difference_BN.square().sum(1).clamp_min(1e-12).sqrt()
+
+
+def masked_mean(loss_B: Tensor, valid_B: Tensor) -> Tensor:
+    """Return the mean over the valid clips; 0, with a zero gradient, where none is valid."""
+    valid = valid_B.to(loss_B.dtype)
+    # torch.where keeps a NaN of an invalid clip out of the sum (0 × NaN would be NaN).
+    return torch.where(valid_B, loss_B, torch.zeros_like(loss_B)).sum() / valid.sum().clamp_min(1)

@@ -1,0 +1,47 @@
+"""The module of one term of the loss, and what it is built from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from elo_cli.core.clip import ClipBatch, Source, View
+from elo_cli.core.settings import ObjectiveSettings
+from elo_cli.nets.blocks import Encoding
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a term may need to know of the networks and clips around it.
+
+    Attributes:
+        stages: for each modality the shapes of its encoder's four stages, without the batch.
+        shapes: the shape of each source's tensor, without the batch.
+        settings: the form of the losses.
+    """
+
+    stages: Mapping[str, tuple[tuple[int, ...], ...]]
+    shapes: Mapping[Source, tuple[int, ...]]
+    settings: ObjectiveSettings
+
+    def dimension(self, modality: str) -> int:
+        """The dimension D of x_m."""
+        return self.stages[modality][-1][0]
+
+
+class TermLoss(nn.Module):
+    """The loss of one term.
+
+    Attributes:
+        views: what must be encoded for it.
+        targets: what else the loader must bring.
+    """
+
+    def __init__(self, views: Sequence[View], targets: Sequence[Source] = ()) -> None:
+        super().__init__()
+        self.views = frozenset(views)
+        self.targets = frozenset(targets)
+
+    def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
+        """Return the mean loss over the clips that have everything the term reads; 0 if none has."""
+        raise TypeError(f"{type(self).__name__} must define forward")  # pragma: no cover

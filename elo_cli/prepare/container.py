@@ -1,0 +1,191 @@
+"""Open an untrusted file as a container of pictures and sound, and nothing else.
+
+A text file with the name of a video can make FFmpeg open other files (ffconcat, m3u8, …), so only
+binary containers are tried and only the file protocol is allowed. Every failure has a reason.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import av.logging
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from elo_cli.core.errors import VideoError
+
+# Containers that hold their pictures themselves. Never concat, hls, dash, image2, rawvideo, tty, sdp, subtitles.
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,gif,flv,live_flv,asf,ogg,mxf,ivf"
+KEPT_LOG_LINES = 20  # a damaged film can make FFmpeg write millions of lines
+MAX_READ_ERRORS = 16  # some demuxers repeat one error forever
+FALLBACK_RATE = 25.0  # frames per second, where neither the packets nor the header say anything
+_GENPTS = 1  # AVFMT_FLAG_GENPTS
+
+Log = list[tuple[int, str, str]]
+
+
+@dataclass
+class Extent:
+    """Where the packets of one video stream lie, in seconds of its own clock.
+
+    Attributes:
+        first_s: earliest presentation time; None when no packet carries one.
+        end_s: latest presentation time and its duration.
+        packets: how many packets there are.
+        keys_s: times of the packets at which decoding can start.
+    """
+
+    first_s: float | None = None
+    end_s: float = 0.0
+    packets: int = 0
+    keys_s: tuple[float, ...] = ()
+
+
+@contextmanager
+def open_container(path: Path, max_pixels: int) -> Iterator[tuple[InputContainer, Log]]:
+    """Yield the container and FFmpeg's log, which is kept off stderr; close it whatever happens.
+
+    Raises:
+        VideoError: empty-file, unreadable or not-a-video; and decode-error for whatever FFmpeg or
+            PyAV reports inside the `with` block.
+    """
+    _check_file(path)
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)  # without it exceptions would lack FFmpeg's own words
+    av.logging.set_skip_repeated(False)  # every complaint counts
+    try:
+        with av.logging.Capture() as log:
+            container = _open(path, max_pixels, log)
+            try:
+                yield container, log
+            except (av.error.FFmpegError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+                raise VideoError("decode-error", f"{path.name!r} cannot be decoded: {words(error, log)}") from error
+            finally:
+                container.close()
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
+
+
+def words(error: BaseException | None, log: Log) -> str:
+    """FFmpeg's own words: those of the exception and the last line of its log."""
+    said = [] if error is None else [getattr(error, "strerror", None) or str(error) or type(error).__name__]
+    said += [f"[{name}] {line.strip()}" for _, name, line in log[-1:]]
+    return "; ".join(part[:200] for part in said) or "FFmpeg gives no reason"
+
+
+def trim(log: Log) -> None:
+    """Keep a log small, in place."""
+    if len(log) > 4 * KEPT_LOG_LINES:
+        del log[:-KEPT_LOG_LINES]
+
+
+def video_streams(container: InputContainer, path: Path, max_pixels: int) -> list[VideoStream]:
+    """List the streams of moving pictures that can be decoded, the best first; ready to decode on one thread.
+
+    Raises:
+        VideoError: no-video-stream, no-decoder or too-large.
+    """
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    moving = [stream for stream in container.streams.video if not stream.disposition & still]
+    if not moving:
+        raise VideoError("no-video-stream", f"{path.name!r} has no video stream ({container.format.name}).")
+    usable = [stream for stream in moving if stream.codec_context is not None]
+    if not usable:
+        raise VideoError("no-decoder", f"{path.name!r} needs a video decoder that this build of FFmpeg lacks.")
+    small = [stream for stream in usable if stream.codec_context.width * stream.codec_context.height <= max_pixels]
+    if not small:
+        context = usable[0].codec_context
+        raise VideoError("too-large", f"{path.name!r}: {context.width}x{context.height} is over {max_pixels} pixels.")
+    for stream in small:
+        stream.codec_context.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"max_pixels": str(max_pixels)}
+    default = Disposition.default
+    return sorted(
+        small,
+        key=lambda stream: (bool(stream.disposition & default), stream.codec_context.width * stream.codec_context.height),
+        reverse=True,
+    )
+
+
+def scan(container: InputContainer, streams: list[VideoStream]) -> dict[int, Extent]:
+    """Read through all packets without decoding; return the extent of each stream, by its index."""
+    extents = {stream.index: Extent() for stream in streams}
+    units = {stream.index: float(stream.time_base or 0) for stream in streams}
+    frame_s = {stream.index: 1.0 / rate(stream) for stream in streams}
+    keys: dict[int, list[float]] = {stream.index: [] for stream in streams}
+    for packet in read_packets(container, streams):
+        if packet is None or not packet.size or packet.is_discard:
+            continue
+        index = packet.stream.index
+        extent = extents[index]
+        extent.packets += 1
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None or not units[index]:
+            continue
+        time = stamp * units[index]
+        extent.first_s = time if extent.first_s is None else min(extent.first_s, time)
+        extent.end_s = max(extent.end_s, time + ((packet.duration or 0) * units[index] or frame_s[index]))
+        if packet.is_keyframe:
+            keys[index].append(time)
+    for index, extent in extents.items():
+        extent.keys_s = tuple(sorted(keys[index]))
+    return extents
+
+
+def read_packets(container: InputContainer, streams: Sequence[Stream]) -> "Iterator[av.Packet[Any] | None]":
+    """Yield packets, then FFmpeg's empty ones that flush; None stands for a place that cannot be read."""
+    for _ in range(MAX_READ_ERRORS):
+        try:
+            yield from container.demux(*streams)
+            return
+        except av.error.FFmpegError:  # what follows may be whole
+            yield None
+        except IndexError:  # PyAV's, after the last packet, where streams have appeared that the header lacked
+            return
+
+
+def rate(stream: VideoStream) -> float:
+    """Frames per second as the header has it, within reason."""
+    known = stream.average_rate or stream.guessed_rate or FALLBACK_RATE
+    return float(known) if 0.01 <= known <= 1000 else FALLBACK_RATE
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is not a regular file with something in it, before FFmpeg could wait on it."""
+    try:
+        status = os.stat(path)
+        readable = os.access(path, os.R_OK)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise VideoError("unreadable", f"{path.name!r} cannot be opened: {error}") from error
+    if not stat.S_ISREG(status.st_mode) or not readable:
+        raise VideoError("unreadable", f"{path.name!r} is not a file that can be read.")
+    if not status.st_size:
+        raise VideoError("empty-file", f"{path.name!r} is empty.")
+
+
+def _open(path: Path, max_pixels: int, log: Log) -> InputContainer:
+    """Open a container with every restriction; `file:` before an absolute path lets any name through as a name."""
+    try:
+        container = av.open(
+            "file:" + os.path.abspath(path),
+            mode="r",
+            options={"max_pixels": str(max_pixels)},  # reaches the decoders that look into the streams while opening
+            container_options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
+            metadata_errors="replace",
+        )
+    except av.error.FFmpegError as error:
+        refused = isinstance(error, OSError) and not isinstance(error, (EOFError, ValueError)) and not log
+        reason = "unreadable" if refused else "not-a-video"
+        raise VideoError(reason, f"{path.name!r} cannot be opened: {words(error, log)}") from error
+    # PyAV asks FFmpeg to invent missing presentation times; for packed B-frames in AVI it invents wrong ones.
+    container.flags &= ~_GENPTS
+    return container

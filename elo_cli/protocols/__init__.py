@@ -1,0 +1,127 @@
+"""Protocols: how features are scored on a labelled set (4.1, Table 1).
+
+An entry is a module with a function `evaluate`; see `FeatureProtocol`. All shares are in [0, 1].
+
+Shape legend: N training rows, M test rows, D features.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from elo_cli.core.errors import DataError
+from elo_cli.core.shelf import Shelf
+
+if TYPE_CHECKING:  # listing the shelf must not import NumPy
+    import numpy as np
+
+    from elo_cli.core.features import Features
+
+SHELF = Shelf("elo_cli.protocols", "protocol")
+
+
+class FeatureProtocol(Protocol):
+    """The contract of an entry that scores features: a module-level function `evaluate`."""
+
+    def evaluate(self, train: "Features", test: "Features", *, seed: int, **settings: Any) -> dict[str, float]:
+        """Learn from `train`, score on `test`; a pure function of them, the seed and the settings.
+
+        Args:
+            train: N labelled rows.
+            test: M labelled rows; rows of a class that `train` does not have count as wrong.
+            seed: decides every random draw.
+            settings: the entry's own, by keyword, each with a default.
+
+        Returns:
+            Metrics by name, `accuracy` always among them, in the order in which to show them; and
+            `unseen_classes` and `unseen_rows`, how many of the test's `train` does not have.
+
+        Raises:
+            DataError: a side is empty, a row has no label, or features are not finite or all constant.
+            UsageError: a setting is out of its range.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides of a split, ready for a classifier.
+
+    Attributes:
+        train_ND: training features, each of zero mean and unit variance over N; constant ones are 0.
+        test_MD: test features under the training side's mean and deviation; those constant ones are 0 too.
+        train_N: training labels as indices into `classes`.
+        test_M: test labels likewise; classes that training does not have come after those that it has.
+        classes: names, those of training first.
+        seen: how many classes training has.
+    """
+
+    train_ND: "np.ndarray"
+    test_MD: "np.ndarray"
+    train_N: "np.ndarray"
+    test_M: "np.ndarray"
+    classes: tuple[str, ...]
+    seen: int
+
+    def unseen(self) -> dict[str, float]:
+        """Return how many classes and rows of the test side training does not have."""
+        return {"unseen_classes": float(len(self.classes) - self.seen), "unseen_rows": float((self.test_M >= self.seen).sum())}
+
+
+def standardised(train: "Features", test: "Features") -> Sides:
+    """Check both sides and standardise them by the training side alone.
+
+    Raises:
+        DataError: as `FeatureProtocol.evaluate` says.
+    """
+    import numpy as np
+
+    train_labels, test_labels = _checked(train, "training"), _checked(test, "test")
+    if train.matrix_ND.shape[1] != test.matrix_ND.shape[1]:
+        raise DataError(
+            f"Training rows have {train.matrix_ND.shape[1]} features, test rows {test.matrix_ND.shape[1]}.",
+            hint="Extract both with the same encoder.",
+        )
+    known = sorted(set(train_labels))
+    classes = tuple(known) + tuple(sorted(set(test_labels) - set(known)))
+    index = {label: number for number, label in enumerate(classes)}
+    train_ND, test_MD = (np.asarray(side.matrix_ND, dtype=np.float64) for side in (train, test))
+    mean_D, deviation_D = train_ND.mean(axis=0), train_ND.std(axis=0)
+    # A spread of a millionth of the feature's own size is float32 rounding.
+    varies_D = deviation_D > 1e-6 * np.sqrt(np.mean(train_ND**2, axis=0))
+    if not varies_D.any():
+        raise DataError("All training rows have the same features.", hint="The encoder has collapsed; try another checkpoint.")
+    factor_D = np.where(varies_D, 1 / np.where(varies_D, deviation_D, 1.0), 0.0)
+    return Sides(
+        (train_ND - mean_D) * factor_D,
+        (test_MD - mean_D) * factor_D,
+        np.array([index[label] for label in train_labels]),
+        np.array([index[label] for label in test_labels]),
+        classes,
+        len(known),
+    )
+
+
+def mean_per_class(correct_M: "np.ndarray", test_M: "np.ndarray") -> float:
+    """Return the mean over the classes of the test side of the share of their rows that are correct."""
+    import numpy as np
+
+    counts = np.bincount(test_M)
+    return float(np.mean(np.bincount(test_M, weights=correct_M)[counts > 0] / counts[counts > 0]))
+
+
+def _checked(side: "Features", noun: str) -> list[str]:
+    """Return the labels of a side whose rows are all there, labelled and finite."""
+    import numpy as np
+
+    if not len(side):
+        raise DataError(f"There are no {noun} rows.", hint="Look at the split, and at how many videos were readable.")
+    bare = [name for name, label in zip(side.ids, side.labels, strict=True) if label is None]
+    if bare:
+        raise DataError(f"{len(bare)} of {len(side)} {noun} rows have no label, such as {bare[0]}.", hint="Give a labelled set.")
+    broken = np.flatnonzero(~np.isfinite(side.matrix_ND).all(axis=1))
+    if len(broken):
+        raise DataError(
+            f"{len(broken)} of {len(side)} {noun} rows hold NaN or infinite features, such as that of {side.ids[broken[0]]}.",
+            hint="The encoder diverged or a video is damaged; extract the features again from a sound checkpoint.",
+        )
+    return [str(label) for label in side.labels]

@@ -1,0 +1,1 @@
+"""One file for each verb: plain functions that do the whole work and print nothing."""

@@ -1,0 +1,57 @@
+"""The rules of the house that no other tool holds: caps, names, docstrings, and no pickles."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = sorted((ROOT / "elo_cli").rglob("*.py"))
+FILES = PACKAGE + sorted((ROOT / "tests").rglob("*.py"))
+FILE_LINES = 300
+FUNCTION_LINES = 60
+VAGUE_NAMES = {"utils", "helpers", "misc", "common", "base", "manager"}
+
+
+def show(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=show)
+def test_files_and_functions_are_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= FILE_LINES, f"{lines} lines"
+    functions = [node for node in ast.walk(parse(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    spans = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
+    assert {name: span for name, span in spans.items() if span > FUNCTION_LINES} == {}
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=show)
+def test_package_files_say_what_they_are(path: Path) -> None:
+    module = parse(path)
+    assert not module.body or ast.get_docstring(module), "no docstring at the head of the file"
+
+
+def test_names_say_what_is_inside() -> None:
+    parts = {part for path in FILES for part in path.relative_to(ROOT).with_suffix("").parts}
+    words = {part.removeprefix("test_").strip("_") for part in parts}
+    assert words & VAGUE_NAMES == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=show)
+def test_nothing_is_pickled(path: Path) -> None:
+    imported = set()
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            assert not (node.attr == "load" and isinstance(node.value, ast.Name) and node.value.id == "torch")
+    roots = {name.split(".")[0] for name in imported}
+    assert roots & {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve"} == set()
+    assert "torch.load" not in imported
