@@ -121,7 +121,13 @@ class SearchSettings(Section):
     rounds: int = Field(250, ge=1, description="ask/tell rounds (the paper: 250 with CMA-ES)")
     population: int | None = Field(None, ge=2, description="candidates of a round; null: the strategy's own")
     sigma: float = Field(0.3, gt=0, le=1, description="first step size of CMA-ES")
-    candidates: int = Field(100, ge=1, description="losses that elo proxy-search tries")
+
+
+class ProxySearchSettings(Section):
+    """The search in one shot: many losses, each trained once."""
+
+    strategy: str = Field("random", description="what proposes the losses: random or grid")
+    candidates: int = Field(100, ge=1, description="losses that are tried")
 
 
 class BenchmarkSettings(Section):
@@ -163,6 +169,7 @@ class Settings(Section):
     pretrain: TrainSettings = TrainSettings()  # type: ignore[call-arg]
     fitness: FitnessSettings = FitnessSettings()  # type: ignore[call-arg]
     search: SearchSettings = SearchSettings()  # type: ignore[call-arg]
+    proxy_search: ProxySearchSettings = ProxySearchSettings()  # type: ignore[call-arg]
     extract: ExtractSettings = ExtractSettings()  # type: ignore[call-arg]
     benchmark: BenchmarkSettings = BenchmarkSettings()  # type: ignore[call-arg]
     machine: MachineSettings = MachineSettings()  # type: ignore[call-arg]

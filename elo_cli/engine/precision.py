@@ -1,6 +1,5 @@
 """Choose device, number format, memory layout and threads by what the machine has."""
 
-import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from elo_cli.core.errors import MachineError
 from elo_cli.core.settings import MachineSettings
+from elo_cli.run.environment import processors
 
 
 @dataclass(frozen=True)
@@ -123,16 +123,3 @@ def _has_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # Without these instructions bfloat16 is emulated and slower than float32.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def processors() -> int:
-    """Processors that this process may use: its affinity and its cgroup's quota, at least 1."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        with open("/sys/fs/cgroup/cpu.max") as stream:
-            quota, period = stream.read().split()
-        if quota != "max":
-            count = min(count, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass  # no cgroup v2 here: the affinity is all there is to know
-    return count

@@ -23,10 +23,6 @@ from elo_cli.prepare.container import Extent, open_container, rate, scan, video_
 from elo_cli.prepare.pictures import SEEK_MARGIN_S, Canvas, Picture, PictureReader
 from elo_cli.prepare.sound import has_sound, read_waveforms
 
-VIDEO_ENDINGS = frozenset(
-    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"}
-    | {".mts", ".m2ts", ".ts", ".3gp", ".wmv", ".flv", ".ogv", ".gif"}
-)
 SCAN_BYTES = 2**28  # larger files are taken at their header's word, unless it turns out wrong
 SKIP_S = 4.0  # a gap shorter than this is decoded through: a seek would hardly save anything
 EPSILON_S = 1.5e-3  # containers round times to milliseconds

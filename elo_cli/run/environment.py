@@ -31,6 +31,13 @@ def describe_environment(threads: int | None = None) -> dict[str, Any]:
     }
 
 
+def processors() -> int:
+    """Return how many processors this process may use, at least 1: its affinity, within its control groups' limit."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = cpu_limit()
+    return count if limit is None else max(1, min(count, round(limit)))
+
+
 def cpu_limit(cgroup: Path = _CGROUP, membership: Path = _MEMBERSHIP) -> float | None:
     """Return how many processors the control groups of this process allow; None without a limit."""
     own = cgroup

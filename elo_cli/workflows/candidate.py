@@ -1,0 +1,105 @@
+"""One candidate: a loss → a proxy trained with it → features → fitness.
+
+A pure function of settings, loss, seed and data. All candidates of a search share the seed, so they
+start from the same parameters and see the same clips: what differs is the loss.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from elo_cli.core.errors import TrainingError
+from elo_cli.core.seeds import derive, numpy_generator
+from elo_cli.core.settings import Settings
+from elo_cli.core.weights import LossWeights
+from elo_cli.data.loader import ClipReader
+from elo_cli.data.video_set import Video, VideoSet
+from elo_cli.engine.extract import extract
+from elo_cli.engine.precision import Precision
+from elo_cli.engine.setup import make_training
+from elo_cli.fitness import SHELF as FITNESS
+from elo_cli.fitness import FitnessReport
+from elo_cli.workflows.material import Material
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What became of a candidate.
+
+    Attributes:
+        score: larger is better; minus infinity when it collapsed or diverged.
+        value: the measure's own number; None when it has none.
+        collapsed: why it counts as the worst, or None.
+        details: what the measure recorded.
+    """
+
+    score: float
+    value: float | None
+    collapsed: str | None
+    details: dict[str, Any]
+
+
+def evaluate(
+    weights: LossWeights, settings: Settings, material: Material, precision: Precision, progress: Callable[[int], None]
+) -> Evaluation:
+    """Train a proxy with this loss and measure its fitness.
+
+    Args:
+        progress: is told how many steps are done; may raise to stop.
+    """
+    training = make_training(
+        weights, settings.proxy, settings.objective, material.videos, material.rates, seed=settings.seed, precision=precision
+    )
+    try:
+        for record in training.run(loader_workers(settings)):
+            progress(record.step + 1)
+    except TrainingError as error:
+        return Evaluation(-math.inf, None, f"diverged: {error.message}", {})
+    features = extract(
+        training.objective.encoders["rgb"],
+        ClipReader(material.videos, settings.proxy.clip, material.rates),
+        fitness_videos(material.videos, settings),
+        clips=1,
+        batch=settings.extract.batch,
+        precision=precision,
+        progress=lambda done: None,
+    )
+    report = measure(features, settings)
+    value = report.value if math.isfinite(report.value) else None
+    return Evaluation(report.score, value, report.collapsed, dict(report.details))
+
+
+def measure(features: Any, settings: Settings) -> FitnessReport:
+    """Apply the fitness that the settings name."""
+    given = settings.fitness
+    report: FitnessReport = FITNESS.take(given.measure).measure(
+        features,
+        seed=derive(settings.seed, "fitness"),
+        clusters=given.clusters,
+        exponent=given.exponent,
+        runs=given.runs,
+        two_sigma_squared=given.two_sigma_squared,
+        scaling=given.scaling,
+    )
+    return report
+
+
+def fitness_videos(videos: VideoSet, settings: Settings) -> list[Video]:
+    """The videos that are clustered: all, or a random subset that every candidate shares."""
+    if len(videos.videos) <= settings.fitness.videos:
+        return list(videos.videos)
+    chosen = numpy_generator(settings.seed, "fitness-videos").permutation(len(videos.videos))[: settings.fitness.videos]
+    return [videos.videos[int(index)] for index in np.sort(chosen)]
+
+
+def loader_workers(settings: Settings) -> int:
+    """Processes that load clips: with few processors none, for they would only take turns with training."""
+    from elo_cli.run.environment import processors
+
+    count = settings.machine.loader_workers
+    if count != "auto":
+        return count
+    return 0 if processors() <= 4 else min(8, processors() // 2)

@@ -1,0 +1,29 @@
+"""`elo evolve`: search for the loss whose proxies have the best fitness."""
+
+from pathlib import Path
+
+from elo_cli.core.settings import Settings
+from elo_cli.run.workspace import Workspace
+from elo_cli.workflows.events import Outcome, Watch
+from elo_cli.workflows.search import Search, plan_search
+
+
+def plan(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool) -> Outcome:
+    """Say what `run` would do; writes nothing."""
+    given = settings.search
+    return plan_search(settings, data, _place(settings, out), given.rounds, given.strategy, given.population)
+
+
+def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool, watch: Watch) -> Outcome:
+    """Evolve a loss on a preprocessed set.
+
+    Raises:
+        DataError: there is no preprocessed set, or its segments are too short.
+        TrainingError: every candidate failed.
+    """
+    given = settings.search
+    return Search(settings, given.strategy, given.rounds, given.population).run(data, _place(settings, out), fresh, watch)
+
+
+def _place(settings: Settings, out: Path | None) -> Path:
+    return out or Workspace(Path(settings.workspace)).place("evolve")

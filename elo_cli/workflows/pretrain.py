@@ -1,0 +1,169 @@
+"""`elo pretrain`: train all networks with one loss, keep the RGB encoder."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from elo_cli import __version__
+from elo_cli.core.errors import Stopped
+from elo_cli.core.files import write_atomic, write_json
+from elo_cli.core.settings import Settings
+from elo_cli.core.strict_yaml import dump_yaml
+from elo_cli.core.weights import LossWeights, Term
+from elo_cli.engine.export import save_encoder
+from elo_cli.engine.loop import StepRecord, Training
+from elo_cli.engine.precision import Precision
+from elo_cli.engine.setup import make_training
+from elo_cli.run.checkpoint import load_newest, save_checkpoint
+from elo_cli.run.directory import RunDirectory
+from elo_cli.run.journal import Journal
+from elo_cli.run.workspace import Workspace
+from elo_cli.workflows.candidate import loader_workers
+from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.material import Material, command_line, dataset_root, open_material, read_loss, served_terms, spending
+
+FREE = frozenset({"machine.loader_workers", "machine.threads", "pretrain.checkpoint_every"})
+_LOG_EVERY_S = 1.0  # the journal is synced to disk; more lines would slow small steps down
+
+
+def plan(*, settings: Settings, data: Path | None, loss: str | None, out: Path | None, fresh: bool) -> Outcome:
+    """Say what `run` would do; writes nothing."""
+    material = open_material(dataset_root(settings, data))
+    terms, _ = served_terms(settings.objective, material.videos)
+    weights = choose_loss(settings, loss, terms)
+    given, place = settings.pretrain, out or Workspace(Path(settings.workspace)).place("pretrain")
+    videos = len(material.videos.videos)
+    epochs = given.steps * given.batch / videos
+    result = {
+        "videos": videos,
+        "steps": given.steps,
+        "epochs": round(epochs, 2),
+        "terms": [str(term) for term in weights.active()],
+        "precision": Precision.choose(settings.machine).describe(),
+        "out": str(place),
+    }
+    clip = f"{given.clip.frames}×{given.clip.size}²"
+    columns = ("videos", "steps", "batch", "epochs", "clip", "terms", "into")
+    row = (str(videos), str(given.steps), str(given.batch), f"{epochs:.1f}", clip, str(len(weights.active())), str(place))
+    return Outcome(result, (Table("Pretraining would do", columns, (row,)),))
+
+
+def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | None, fresh: bool, watch: Watch) -> Outcome:
+    """Pretrain, or go on from the newest checkpoint.
+
+    Args:
+        loss: a loss file, `uniform`, or None for the best loss of the newest search.
+
+    Raises:
+        DataError: there is no preprocessed set or no loss.
+        UsageError: the loss file is wrong, or the run was begun with other settings.
+        TrainingError: the loss is no longer finite.
+    """
+    material = open_material(dataset_root(settings, data))
+    precision = Precision.choose(settings.machine)
+    terms, lacking = served_terms(settings.objective, material.videos)
+    if lacking:
+        watch.note(f"The preprocessed set has no {' and no '.join(lacking)}: the terms that read it are left out.")
+    weights = choose_loss(settings, loss, terms)
+    dump = settings.model_dump(mode="json")
+    stored = {key: dump[key] for key in ("seed", "objective", "pretrain", "machine")}
+    stored |= {"loss": weights.to_names(), "data": material.videos.fingerprint}
+    place = out or Workspace(Path(settings.workspace)).place("pretrain")
+    opened = RunDirectory.open(place, stored, command=command_line(), fresh=fresh, free=FREE, threads=precision.threads)
+    with spending() as spent, opened as directory:
+        for change in directory.environment_changes:
+            watch.warn(f"The environment changed since this run began: {change}")
+        write_atomic(directory.loss, dump_yaml(weights.to_names()).encode())
+        training = make_training(
+            weights, settings.pretrain, settings.objective, material.videos, material.rates, seed=settings.seed, precision=precision
+        )
+        _resume(training, directory, watch)
+        last = _train(training, settings, directory, watch)
+        result = _export(training, settings, material, weights, directory, last)
+    figures = (str(settings.pretrain.steps), f"{result['loss']:.4f}", str(len(weights.active())), result["sha256"][:16])
+    tables = (Table("Pretrained", ("steps", "last loss", "terms", "encoder"), (figures,)), spent.table())
+    files = {"encoder": str(directory.encoder), "card": str(directory.encoder_card)}
+    return Outcome({**result, **spent.record(), "out": str(directory.root)}, tables, files, "elo extract-features")
+
+
+def choose_loss(settings: Settings, loss: str | None, terms: tuple[Term, ...]) -> LossWeights:
+    """Read the loss to train with."""
+    if loss == "uniform":
+        return LossWeights.uniform(terms)
+    path = Path(loss) if loss is not None else Workspace(Path(settings.workspace)).best_loss()
+    return read_loss(path, terms)
+
+
+def _resume(training: Training, run: RunDirectory, watch: Watch) -> None:
+    checkpoint = load_newest(run.checkpoints)
+    if checkpoint is None:
+        return
+    for damaged in checkpoint.skipped:
+        watch.warn(f"A damaged checkpoint is passed over: {damaged}")
+    training.load(checkpoint.step, checkpoint.tensors)
+    watch.note(f"Going on from step {checkpoint.step} of {training.settings.steps} in {run.root}.")
+
+
+def _train(training: Training, settings: Settings, run: RunDirectory, watch: Watch) -> StepRecord | None:
+    log, logged = Journal(run.log), 0.0
+    total, every = settings.pretrain.steps, settings.pretrain.checkpoint_every
+    record: StepRecord | None = None
+    watch.start("pretraining", total, "step")
+    for record in training.run(loader_workers(settings)):
+        watch.advance("pretraining", record.step + 1, {"loss": record.loss})
+        last = record.step + 1 == total
+        if last or time.monotonic() - logged > _LOG_EVERY_S:
+            logged = time.monotonic()
+            log.append(_line(record))
+        if last or (record.step + 1) % every == 0:
+            _save(training, run, record)
+            continue
+        try:
+            watch.check()
+        except Stopped:
+            _save(training, run, record)
+            raise
+    watch.finish("pretraining")
+    return record
+
+
+def _save(training: Training, run: RunDirectory, record: StepRecord) -> None:
+    save_checkpoint(run.checkpoints, training.done, training.tensors(), {"loss": record.loss, "parts": record.parts})
+
+
+def _line(record: StepRecord) -> dict[str, Any]:
+    return {
+        "step": record.step + 1,
+        "loss": record.loss,
+        "lr": record.lr,
+        "seconds": round(record.seconds, 4),
+        "waiting": round(record.waiting, 4),
+        "parts": record.parts,
+    }
+
+
+def _export(
+    training: Training, settings: Settings, material: Material, weights: LossWeights, run: RunDirectory, last: StepRecord | None
+) -> dict[str, Any]:
+    origin = {
+        "elo": __version__,
+        "method": "elo",
+        "loss": weights.to_names(),
+        "steps": settings.pretrain.steps,
+        "seed": settings.seed,
+        "data": material.videos.fingerprint,
+        "videos": len(material.videos.videos),
+        "short_side": material.preprocess.short_side,
+    }
+    digest = save_encoder(
+        run.encoder, training.objective.encoders["rgb"], settings.pretrain.encoder, settings.pretrain.clip, material.rates.fps, origin
+    )
+    if last is None:  # the last checkpoint was already the end
+        checkpoint = load_newest(run.checkpoints)
+        assert checkpoint is not None
+        loss, parts = checkpoint.state["loss"], checkpoint.state["parts"]
+    else:
+        loss, parts = last.loss, last.parts
+    result = {"steps": settings.pretrain.steps, "loss": loss, "parts": parts, "sha256": digest}
+    write_json(run.result, result)
+    return result
