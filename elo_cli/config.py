@@ -191,9 +191,11 @@ def _check_keys(values: Mapping[str, Any], source: str, prefix: str = "") -> Ite
 def _key_error(key: str, source: str) -> UsageError:
     """Say which key does not exist, and which one may have been meant."""
     section, _, last = key.rpartition(".")
-    twins = [known for known in _leaves() if known.rpartition(".")[2] == last]
     every = [*_leaves(), *_sections()]
-    near = difflib.get_close_matches(key, every, n=1, cutoff=0.8) or twins or difflib.get_close_matches(key, every, n=1)
+    near = difflib.get_close_matches(key, every, n=1, cutoff=0.8)
+    near = near or [known for known in _leaves() if known.rpartition(".")[2] == last]
+    if section not in _sections():
+        near = near or difflib.get_close_matches(key, every, n=1)
     if key == "preset" and not near:
         hint = "A preset is named at the top of elo.yaml or of a --config file, or with --preset."
     elif near:

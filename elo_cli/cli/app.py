@@ -7,10 +7,10 @@ from types import ModuleType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from elo_cli.cli import benchmark, demo, evolve, extract_features, preprocess, presets, pretrain, proxy_search
 from elo_cli.cli.faults import report
+from elo_cli.cli.group import QuickGroup
 from elo_cli.cli.options import Invocation
 from elo_cli.cli.terminal import forgive_encodings, has_colour, say, silence_stdout
 
@@ -27,7 +27,7 @@ _COMMANDS: dict[str, ModuleType] = {
 }
 
 
-class _Elo(TyperGroup):
+class _Elo(QuickGroup):
     """The commands, with every error told in one way."""
 
     def main(

@@ -16,7 +16,7 @@ def command(
     common: Common,
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="[SOURCE]", help="Videos, a list of them, or shards; those of elo preprocess if not given."),
+        typer.Argument(metavar="SOURCE", help="Videos, a list of them, or shards; those of elo preprocess if not given."),
     ] = None,
     encoder: Encoder = None,
     out: Out = None,

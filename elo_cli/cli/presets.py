@@ -5,6 +5,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from elo_cli.cli.group import QuickGroup
 from elo_cli.cli.options import complete_preset
 from elo_cli.cli.terminal import escape, say
 
@@ -41,9 +42,12 @@ def show(name: Name) -> None:
 
 def copy(
     name: Name,
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Where to; NAME.yaml if not given.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where to; NAME.yaml if not given.")] = None,
 ) -> None:
-    """Copy a preset to a file, to be changed and given with --config; an existing file is left alone."""
+    """Copy a preset to a file, to be changed.
+
+    The copy is given to a command with --config. A file that is there already is left as it is.
+    """
     from elo_cli.core.errors import StorageError, UsageError
 
     text = _read(name)
@@ -76,7 +80,8 @@ def _read(name: str) -> str:
 
 def build() -> typer.Typer:
     """Return the commands as one group."""
-    group = typer.Typer(name="presets", invoke_without_command=True, callback=overview, epilog=f"Example: {EXAMPLE}")
+    example = f"Example: {EXAMPLE}"
+    group = typer.Typer(name="presets", cls=QuickGroup, invoke_without_command=True, callback=overview, epilog=example)
     group.command("show", epilog="Example: elo presets show small")(show)
-    group.command("copy", epilog=f"Example: {EXAMPLE}")(copy)
+    group.command("copy", epilog=example)(copy)
     return group

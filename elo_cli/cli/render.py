@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from elo_cli.cli.terminal import escape, escape_lines, is_terminal, say
+from elo_cli.cli.terminal import escape, escape_lines, has_colour, is_terminal, say
 
 if TYPE_CHECKING:
     from elo_cli.workflows.events import Outcome, Table
@@ -26,7 +26,7 @@ def show_outcome(outcome: "Outcome") -> None:
         lines = [f"  {escape(what):{width}}  {escape(path)}" for what, path in outcome.files.items()]
         blocks.append("\n".join(["Files:", *lines]))
     if not blocks and outcome.result:
-        blocks.append(escape_lines(dump_yaml(plain(outcome.result)).rstrip()))
+        blocks += ["\n".join(escape(line) for line in dump_yaml(plain(outcome.result)).splitlines())]
     if outcome.next:
         blocks.append(f"Next: {escape(outcome.next)}")
     for number, block in enumerate(blocks):
@@ -89,7 +89,7 @@ def _boxed(columns: list[str], rows: list[list[str]], right: list[bool]) -> str:
     from rich.text import Text
 
     console = Console(file=sys.stdout)
-    table = RichTable(box=box.ROUNDED)
+    table = RichTable(box=box.ROUNDED, header_style="bold" if has_colour(sys.stdout) else "")
     for column, at_right in zip(columns, right, strict=True):
         table.add_column(Text(column), justify="right" if at_right else "left", overflow="fold")
     for row in rows:

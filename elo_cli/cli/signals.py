@@ -38,7 +38,7 @@ class StopRequest:
         """Return what to tell whoever asked; empty if nobody did."""
         if self.signal is None:
             return ""
-        return "stopping at the next safe point" + ("; Ctrl-C again: at once" if self.signal == signal.SIGINT else "")
+        return "Stopping at the next safe point" + ("; Ctrl-C again: at once" if self.signal == signal.SIGINT else "")
 
     def check(self) -> None:
         """Raise `Interrupted` after Ctrl-C and `Stopped` after another signal."""

@@ -51,7 +51,7 @@ class Features:
         from safetensors.numpy import save
 
         lines = [json.dumps({"id": name, "label": label}) for name, label in zip(self.ids, self.labels, strict=True)]
-        write_atomic(ids_path(path), ("\n".join(lines) + "\n").encode())
+        write_atomic(ids_path(path), "".join(line + "\n" for line in lines).encode())
         write_atomic(path, save({"features": np.ascontiguousarray(self.matrix_ND, dtype=np.float32)}))
 
     @classmethod
@@ -68,7 +68,7 @@ class Features:
             matrix_ND = load_file(path)["features"]
             rows = [json.loads(line) for line in ids_path(path).read_text().splitlines()]
             return cls(matrix_ND, tuple(row["id"] for row in rows), tuple(row["label"] for row in rows))
-        except (OSError, SafetensorError, KeyError, ValueError, AssertionError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, AssertionError) as error:
             raise DataError(f"{path} cannot be read as features: {error}", hint="Extract them again with elo extract-features.") from error
 
 

@@ -123,5 +123,5 @@ class LossWeights(Mapping[Term, float]):
 
     def digest(self) -> str:
         """Return 16 hexadecimal digits that name these weights; terms of weight 0 do not count."""
-        text = json.dumps({str(term): self[term] for term in sorted(self.active())})
+        text = json.dumps({str(term): self[term] for term in sorted(self.active(), key=str)})
         return hashlib.sha256(text.encode()).hexdigest()[:16]

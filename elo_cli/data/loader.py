@@ -43,8 +43,13 @@ class ClipReader:
             if not record.audio_frames:
                 return None
             first, length = self.rates.audio_frames(start) if start else 0, self.rates.audio_frames(count * self.clip.stride)
+            missing = max(0, first + length - record.audio_frames)
+            if missing > 2:  # more than rounding: the sound ends before the clip, and padding would tell its direction
+                return None
+            first = max(0, first - missing)
             stored = shard.read(segment.index, "audio", first, min(first + length, record.audio_frames))
-            return transforms.audio(stored, length) if stored.shape[1] else None
+            silent = stored.min() == stored.max()  # where the sound has not begun, or has ended
+            return None if silent else transforms.audio(stored, length)
         if source.modality == "flow" and record.flow_scale is None:
             return None
         chosen = np.minimum(np.arange(count) * self.clip.stride, record.frames - 1 - start)
@@ -68,7 +73,8 @@ class TrainingClips(Dataset[ClipBatch]):
     """The batch of each step; item number = step, whatever came before."""
 
     def __init__(self, reader: ClipReader, sampler: ClipSampler, sources: frozenset[Source]) -> None:
-        self.reader, self.sampler, self.sources = reader, sampler, tuple(sorted(sources, reverse=True))  # rgb before grey, which is made from it
+        self.reader, self.sampler = reader, sampler
+        self.sources = tuple(sorted(sources, reverse=True))  # rgb before grey, which is made from it
 
     def __getitem__(self, step: int) -> ClipBatch:
         choices = self.sampler.draw(step)

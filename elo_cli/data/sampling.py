@@ -1,7 +1,8 @@
 """Which clips a training step sees: a pure function of (seed, step, rank).
 
-Videos are visited in a new random order in every epoch, so a batch never holds a video twice (as
-long as it is smaller than the set) and two ranks never get the same one in the same step.
+Videos are visited in a new random order in every epoch, in whole steps: the few that would not fill
+the last one wait for another epoch. So a step never holds a video twice, on whichever ranks, as long
+as it takes no more clips than there are videos.
 """
 
 from dataclasses import dataclass
@@ -69,31 +70,37 @@ class ClipSampler:
         return [self._clip(position) for position in range(first, first + self.batch)]
 
     def _clip(self, position: int) -> ClipChoice:
-        epoch, offset = divmod(position, len(self.choices))
+        together = self.batch * self.world
+        # An epoch has whole steps, unless the set is smaller than one.
+        visited = len(self.choices) // together * together or len(self.choices)
+        epoch, offset = divmod(position, visited)
         video = int(_order(self.seed, epoch, len(self.choices))[offset])
         random = numpy_generator(self.seed, "clip", position)
         name, segments = self.choices[video]
         segment = segments[int(random.integers(len(segments)))]
-        starts = self._starts(segment.record.frames, random)
+        # The crop is drawn first: it is the same whichever windows a loss reads.
         area, y, x, flip = (float(value) for value in random.random(4))
+        starts = self._starts(segment.record.frames, random)
         return ClipChoice(video, name, segment, starts, (area, y, x, flip))
 
     def _starts(self, frames: int, random: np.random.Generator) -> dict[Window, int]:
-        span, last = self.clip.span, frames - self.clip.span
+        # The sound of a clip lasts until its next frame would come, so a clip keeps that much room.
+        extent = self.clip.frames * self.clip.stride
+        last = max(0, frames - extent)
         future = self.clip.future * self.clip.stride
         if "future" in self.windows and last >= future:
             last -= future
         options = np.arange(last + 1)
         if "shifted" in self.windows:
             # Only starts that leave room for a second stretch that does not overlap the first.
-            apart = options[(options >= span) | (options + 2 * span <= frames)]
+            apart = options[(options >= extent) | (options + 2 * extent <= frames)]
             options = apart if len(apart) else options
         start = int(random.choice(options))
         starts: dict[Window, int] = {"clip": start}
-        if "future" in self.windows and start + span + future <= frames:
-            starts["future"] = start + self.clip.span - 1 + self.clip.stride
+        if "future" in self.windows and start + self.clip.span + future <= frames:
+            starts["future"] = start + extent
         if "shifted" in self.windows:
-            others = np.concatenate([np.arange(max(0, start - span + 1)), np.arange(start + span, frames - span + 1)])
+            others = np.concatenate([np.arange(max(0, start - extent + 1)), np.arange(start + extent, frames - extent + 1)])
             if len(others):
                 starts["shifted"] = int(random.choice(others))
         return starts

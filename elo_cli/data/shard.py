@@ -24,6 +24,9 @@ from elo_cli.core.files import write_atomic
 SCHEMA = 1
 ENDING = ".safetensors"
 
+_DAMAGE = (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, IndexError)
+_MEND = "Delete that one file and run elo preprocess again: only its videos are done anew."
+
 
 @dataclass(frozen=True)
 class SegmentRecord:
@@ -103,27 +106,33 @@ class Shard:
         try:
             self._file: Any = safe_open(path, framework="numpy")
             description = json.loads((self._file.metadata() or {})["elo"])
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            schema = description["schema"]
+            if schema == SCHEMA:
+                self.records = [_record(entry) for entry in description["segments"]]
+                self.failures = [VideoFailure(**entry) for entry in description["failures"]]
+                self.warnings: dict[str, dict[str, float]] = description["warnings"]
+        except _DAMAGE as error:
+            raise DataError(f"{path} is not a readable shard: {error!r}", hint=_MEND) from error
+        if schema != SCHEMA:
             raise DataError(
-                f"{path} is not a readable shard: {error}",
-                hint="Delete that one file and run elo preprocess again: only its videos are done anew.",
-            ) from error
-        if description.get("schema") != SCHEMA:
-            raise DataError(
-                f"{path} has schema version {description.get('schema')}; this elo reads {SCHEMA}.",
+                f"{path} has schema version {schema}; this elo reads {SCHEMA}.",
                 hint="Preprocess the videos again with this version of elo.",
             )
-        self.records = [_record(entry) for entry in description["segments"]]
-        self.failures = [VideoFailure(**entry) for entry in description["failures"]]
-        self.warnings: dict[str, dict[str, float]] = description["warnings"]
 
     def __reduce__(self) -> tuple[type["Shard"], tuple[Path]]:
         return Shard, (self.path,)  # a worker process opens the file for itself
 
     def read(self, segment: int, name: str, start: int, stop: int) -> np.ndarray:
-        """Read frames [start, stop) of one tensor of one segment, and nothing else."""
-        part = self._file.get_slice(f"{segment}.{name}")
-        array: np.ndarray = part[:, start:stop] if name == "audio" else part[start:stop]
+        """Read frames [start, stop) of one tensor of one segment, and nothing else.
+
+        Raises:
+            DataError: the shard does not hold them.
+        """
+        try:
+            part = self._file.get_slice(f"{segment}.{name}")
+            array: np.ndarray = part[:, start:stop] if name == "audio" else part[start:stop]
+        except SafetensorError as error:
+            raise DataError(f"{self.path} lacks frames of '{segment}.{name}': {error}", hint=_MEND) from error
         return array
 
 

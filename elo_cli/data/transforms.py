@@ -34,7 +34,8 @@ def training_place(numbers: tuple[float, float, float, float], height: int, widt
     """Turn four numbers in [0, 1] into a square crop of a share of the largest square."""
     share = area[0] + numbers[0] * (area[1] - area[0])
     side = max(1, round(min(height, width) * share**0.5))
-    return Place(int(numbers[1] * (height - side + 1e-9)), int(numbers[2] * (width - side + 1e-9)), side, numbers[3] < flip)
+    top, left = (min(int(at * (room + 1)), room) for at, room in ((numbers[1], height - side), (numbers[2], width - side)))
+    return Place(top, left, side, numbers[3] < flip)
 
 
 def central_place(height: int, width: int) -> Place:

@@ -76,7 +76,7 @@ def _chunks(items: Iterator[tuple[Video, list[Tensor]]], size: int) -> Iterator[
 
 
 def _colour_histogram(clip_CTHW: Tensor) -> np.ndarray:
-    counts = [torch.histc(channel, 16, -2.2, 2.8) for channel in clip_CTHW]
+    counts = [torch.histc(channel, 16, -2.0, 3.0) for channel in clip_CTHW]  # black is -1.9, white 2.9
     return (torch.cat(counts) / clip_CTHW[0].numel()).numpy()
 
 

@@ -55,7 +55,8 @@ class Contrast(TermLoss):
         first_BD = functional.normalize(encoded[self.first].vector_BD, dim=1)
         second_BD = functional.normalize(encoded[self.second].vector_BD, dim=1)
         valid_B = batch.present[self.first.source] & batch.present[self.second.source]
-        logits_BB = first_BD @ second_BD.T / self.temperature
+        with torch.autocast(first_BD.device.type, enabled=False):  # bfloat16 would round logits of 10 to steps of 0.06
+            logits_BB = first_BD @ second_BD.T / self.temperature
         same_BB = torch.eye(len(valid_B), dtype=torch.bool, device=valid_B.device)
         usable_BB = valid_B[None, :] & (batch.video_B[:, None] != batch.video_B[None, :]) | same_BB
         _, found_B = other_video(batch.video_B, valid_B)

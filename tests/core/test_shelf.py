@@ -1,0 +1,46 @@
+"""The file name is the key; names come without heavy imports; wrong names are answered with the nearest."""
+
+import subprocess
+import sys
+
+import pytest
+
+from elo_cli.core.errors import UsageError
+from elo_cli.core.shelf import Shelf, suggest
+
+TASKS = Shelf("elo_cli.tasks", "task")
+
+
+def test_names_are_the_files() -> None:
+    own = {"align", "distill", "embed", "predict", "reconstruct", "reverse", "shuffle", "transfer"}
+    assert own <= set(TASKS.names())
+    assert list(TASKS.names()) == sorted(TASKS.names())
+
+
+def test_dashes_and_underscores_are_the_same() -> None:
+    encoders = Shelf("elo_cli.encoders", "encoder")
+    assert "audio-resnet" in encoders.names()
+    assert encoders.take("audio-resnet") is encoders.take("audio_resnet")
+
+
+def test_a_wrong_name_is_answered_with_the_nearest_and_the_list() -> None:
+    with pytest.raises(UsageError, match="no task called 'revers'") as caught:
+        TASKS.take("revers")
+    assert "Did you mean 'reverse'?" in caught.value.hint and "shuffle" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "reverse.terms", "__init__", "../nets"])
+def test_no_name_leads_off_the_shelf(name: str) -> None:
+    with pytest.raises(UsageError):
+        TASKS.take(name)
+
+
+def test_suggestions_are_bounded() -> None:
+    assert suggest("x", ["a"]) == "There is: a."
+    assert suggest("n7", [f"n{number}" for number in range(100)]).endswith(", ….")
+
+
+def test_names_are_listed_without_torch() -> None:
+    code = "import sys; from elo_cli.core.shelf import Shelf; Shelf('elo_cli.strategies', 's').names(); print('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"

@@ -1,0 +1,155 @@
+"""Batches from shards: windows, modalities and masks of real segments, and the same with worker processes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from elo_cli.core.clip import MODALITIES, Source
+from elo_cli.core.settings import ClipSettings
+from elo_cli.data import transforms
+from elo_cli.data.loader import ClipReader, StoredRates, TrainingClips, evaluation_clips, training_clips
+from elo_cli.data.shard import SegmentRecord, ShardContent, write_shard
+from elo_cli.data.video_set import SHARDS, VideoSet
+from tests.support.shards import CLIP, RATES, shapes, write_set
+
+ALL = frozenset(Source(name, window) for name in MODALITIES for window in ("clip", "future", "shifted")) | {Source("flow", "clip", True)}
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> VideoSet:
+    return write_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def clips(videos: VideoSet) -> TrainingClips:
+    return training_clips(videos, CLIP, RATES, ALL, batch=6, seed=1)
+
+
+def test_each_source_is_its_window_of_the_chosen_segment(videos: VideoSet, clips: TrainingClips) -> None:
+    batch = clips[5]
+    for row, choice in enumerate(clips.sampler.draw(5)):
+        record, shard = choice.segment.record, videos.shards[choice.segment.shard]
+        place = transforms.training_place(choice.place, record.height, record.width, CLIP.crop_area, CLIP.flip)
+        assert batch.ids[row] == record.video
+        for source in ALL:
+            start = choice.starts.get(source.window)
+            count = CLIP.future if source.window == "future" else CLIP.frames
+            there = start is not None and not (source.modality == "audio" and record.audio_frames == 0)
+            assert bool(batch.present[source][row]) == there
+            got = batch.inputs[source][row]
+            assert got.shape == shapes(videos)[source]
+            if not there:
+                assert not got.any()
+                continue
+            assert start is not None
+            frames = shard.read(choice.segment.index, "rgb", start, start + count)
+            vectors = shard.read(choice.segment.index, "flow_backward" if source.backward else "flow", start, start + count)
+            wanted = {
+                "rgb": transforms.rgb(frames, place, 16),
+                "grey": transforms.grey(transforms.rgb(frames, place, 16)),
+                "flow": transforms.flow(vectors, (0.05, 0.04)[source.backward], place, 16),
+            }
+            if source.modality == "audio":
+                sound = shard.read(choice.segment.index, "audio", 2 * start, 2 * (start + count))
+                assert torch.equal(got, transforms.audio(sound, 2 * count))
+            else:
+                assert torch.equal(got, wanted[source.modality])
+    assert any(not present.all() for present in batch.present.values())
+
+
+def test_equal_numbers_are_equal_videos(clips: TrainingClips) -> None:
+    for step in range(3):
+        batch = clips[step]
+        for i, first in enumerate(batch.ids):
+            for j, second in enumerate(batch.ids):
+                assert (batch.video_B[i] == batch.video_B[j]) == (first == second)
+
+
+def test_grey_without_rgb_is_the_same(videos: VideoSet, clips: TrainingClips) -> None:
+    alone = training_clips(videos, CLIP, RATES, frozenset({Source("grey")}), batch=6, seed=1)
+    rgb = training_clips(videos, CLIP, RATES, frozenset({Source("grey"), Source("rgb")}), batch=6, seed=1)
+    assert set(alone[2].inputs) == {Source("grey")}, "what no term reads is not loaded"
+    assert torch.equal(alone[2].inputs[Source("grey")], rgb[2].inputs[Source("grey")])
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_worker_processes_change_nothing(clips: TrainingClips) -> None:
+    here = list(clips.batches(2, 6, 0))
+    there = list(clips.batches(2, 6, 2))
+    assert len(here) == len(there) == 4
+    for one, other in zip(here, there, strict=True):
+        assert one.ids == other.ids and torch.equal(one.video_B, other.video_B)
+        for source in ALL:
+            assert torch.equal(one.inputs[source], other.inputs[source])
+            assert torch.equal(one.present[source], other.present[source])
+
+
+def write_one(root: Path, frames: int, sound: np.ndarray, fps: float = 10.0) -> tuple[VideoSet, StoredRates]:
+    (root / SHARDS).mkdir(parents=True)
+    content = ShardContent()
+    ramp = np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None], (frames, 16, 16, 3))
+    content.add(SegmentRecord("a", None, 0.0, frames, 16, 16, None, sound.shape[1]), {"rgb": ramp, "audio": sound.astype(np.float16)})
+    write_shard(root / SHARDS / "a.safetensors", content)
+    return VideoSet(root), StoredRates(fps, 0.05, len(sound))
+
+
+def stored_frames(tensor: torch.Tensor) -> list[int]:
+    plain = tensor[0, :, 0, 0] * transforms.RGB_DEVIATION[0] + transforms.RGB_MEAN[0]
+    return (plain * 255).round().int().tolist()
+
+
+def test_stride_and_the_end_of_a_segment(tmp_path: Path) -> None:
+    videos, rates = write_one(tmp_path, 14, np.random.default_rng(0).normal(size=(3, 28)))
+    reader = ClipReader(videos, ClipSettings(frames=4, stride=3, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0), rates)
+    segment, place = videos.videos[0].segments[0], transforms.central_place(16, 16)
+
+    def read(start: int, window: str = "clip") -> list[int]:
+        tensor = reader.read(segment, Source("rgb", window), start, place)  # type: ignore[arg-type]
+        assert tensor is not None
+        return stored_frames(tensor)
+
+    assert read(2) == [2, 5, 8, 11]
+    assert read(12, "future") == [12, 13]
+    assert read(5) == [5, 8, 11, 13], "evaluation repeats the last frame of a segment that is too short"
+
+
+def test_sound_is_never_padded_nor_read_where_there_is_none(tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).normal(size=(3, 28))
+    sound[:, 16:] = -13.8  # the sound of this video ends early
+    videos, rates = write_one(tmp_path, 14, sound)
+    reader = ClipReader(videos, ClipSettings(frames=2, stride=2, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0), rates)
+    segment, place = videos.videos[0].segments[0], transforms.central_place(16, 16)
+    audio = Source("audio")
+    first = reader.read(segment, audio, 3, place)
+    assert first is not None
+    np.testing.assert_array_equal(first[0] * 4 - 7, torch.from_numpy(sound.astype(np.float16)[:, 6:14].astype(np.float32)))
+    assert reader.read(segment, audio, 8, place) is None, "nothing but silence"
+    assert reader.read(segment, audio, 12, place) is None, "the clip goes on where the segment has ended"
+    assert reader.read(segment, audio, 14, place) is None
+
+
+def test_rounding_moves_sound_by_a_frame_rather_than_padding_it(tmp_path: Path) -> None:
+    # 30 frames a second and hops of 20 frames a second: two thirds of a spectrogram frame each.
+    videos, rates = write_one(tmp_path, 13, np.random.default_rng(0).normal(size=(3, 9)), fps=30.0)
+    reader = ClipReader(videos, ClipSettings(frames=4, stride=1, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0), rates)
+    segment, place = videos.videos[0].segments[0], transforms.central_place(16, 16)
+    stored = videos.shards[0].read(0, "audio", 0, 9)
+    for start in range(10):
+        tensor = reader.read(segment, Source("audio"), start, place)
+        assert tensor is not None
+        first = min(round(start / 1.5), 6)
+        assert torch.equal(tensor, transforms.audio(stored[:, first : first + 3], 3)), start
+
+
+def test_evaluation_sees_the_middle_of_evenly_spread_clips(videos: VideoSet) -> None:
+    reader = ClipReader(videos, CLIP, RATES)
+    seen = list(evaluation_clips(reader, videos.videos[:2], Source("rgb"), 3))
+    assert [video.id for video, _ in seen] == ["v00.mp4", "v01.mp4"]
+    video, tensors = seen[0]
+    # Two segments of 14 frames end to end: the middles of thirds are at 4.67, 14 and 23.33.
+    shard, place = videos.shards[video.segments[0].shard], transforms.central_place(20, 26)
+    for tensor, (segment, start) in zip(tensors, ((0, 3), (1, 0), (1, 7)), strict=True):
+        frames = shard.read(video.segments[segment].index, "rgb", start, start + 4)
+        assert torch.equal(tensor, transforms.rgb(frames, place, 16))

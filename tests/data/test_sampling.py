@@ -1,0 +1,128 @@
+"""Which clips a step sees: a pure function of (seed, step, rank), without repeats, within the segment."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elo_cli.core.clip import Window
+from elo_cli.core.errors import DataError
+from elo_cli.core.settings import ClipSettings
+from elo_cli.data.sampling import ClipChoice, ClipSampler, even_starts
+from elo_cli.data.video_set import VideoSet
+from tests.support.shards import CLIP, write_set
+
+ALL: frozenset[Window] = frozenset({"clip", "future", "shifted"})
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> VideoSet:
+    return write_set(tmp_path_factory.mktemp("set"), videos=7, segments=3, height=2, width=2, deaf=())
+
+
+def names(choices: list[ClipChoice]) -> list[str]:
+    return [choice.video_id for choice in choices]
+
+
+def test_draws_are_pure_and_differ_by_seed_step_and_rank(videos: VideoSet) -> None:
+    def sampler(seed: int, rank: int) -> ClipSampler:
+        return ClipSampler(videos, CLIP, ALL, 3, seed, rank, 2)
+
+    steps = {(seed, rank, step): sampler(seed, rank).draw(step) for seed in (0, 1) for rank in (0, 1) for step in (5, 0, 17)}
+    once = sampler(0, 0)
+    once.draw(3)
+    assert once.draw(17) == steps[0, 0, 17]
+    assert once.draw(0) == steps[0, 0, 0]
+    for one, other in itertools.combinations(steps.values(), 2):
+        assert one != other
+
+
+@pytest.mark.parametrize(("batch", "world"), [(2, 1), (3, 1), (3, 2), (7, 1), (2, 3), (5, 1)])
+def test_no_video_twice_in_a_step_over_all_ranks_nor_in_an_epoch(videos: VideoSet, batch: int, world: int) -> None:
+    samplers = [ClipSampler(videos, CLIP, ALL, batch, 4, rank, world) for rank in range(world)]
+    steps = 7 // (batch * world)
+    seen = []
+    for epoch in range(6):
+        drawn = []
+        for step in range(epoch * steps, (epoch + 1) * steps):
+            together = [name for sampler in samplers for name in names(sampler.draw(step))]
+            assert len(set(together)) == batch * world
+            drawn += together
+        assert len(set(drawn)) == len(drawn)
+        seen += drawn
+    assert len(set(seen)) == 7, "the videos that an epoch leaves out differ from epoch to epoch"
+
+
+def test_a_batch_larger_than_the_set_repeats_as_little_as_it_can(videos: VideoSet) -> None:
+    drawn = names(ClipSampler(videos, CLIP, ALL, 14, 4).draw(0))
+    assert sorted(drawn) == sorted(2 * [video.id for video in videos.videos])
+
+
+@given(st.integers(2, 5), st.integers(1, 4), st.integers(1, 4), st.integers(0, 40), st.integers(0, 2**32), st.sets(st.sampled_from(sorted(ALL))))
+def test_windows_lie_in_the_segment_and_apart(frames: int, stride: int, future: int, more: int, seed: int, asked: set[Window]) -> None:
+    clip = ClipSettings(frames=frames, stride=stride, future=future, size=16, crop_area=(0.5, 1.0), flip=0.5)
+    length = clip.span + more
+    sampler = ClipSampler.__new__(ClipSampler)
+    sampler.clip, sampler.windows = clip, frozenset(asked)
+    starts = sampler._starts(length, np.random.default_rng(seed))
+    extent = frames * stride
+    start = starts["clip"]
+    assert 0 <= start <= length - clip.span
+    if length >= extent:
+        assert start + extent <= length, "there is sound until the end of the clip"
+    if "future" in starts:
+        assert starts["future"] == start + clip.span - 1 + stride
+        assert starts["future"] + (future - 1) * stride < length
+    if "shifted" in starts:
+        assert abs(starts["shifted"] - start) >= extent
+        assert 0 <= starts["shifted"] <= length - extent
+    assert set(starts) <= asked | {"clip"}
+    # Where there is room, the clip is put so that the window fits.
+    if "future" in asked and length >= extent + future * stride:
+        assert "future" in starts
+    if asked == {"shifted"} and length >= 2 * extent:
+        assert "shifted" in starts
+    if length < 2 * extent:
+        assert "shifted" not in starts
+    if length < clip.span + future * stride:
+        assert "future" not in starts
+
+
+def test_every_start_is_drawn() -> None:
+    sampler = ClipSampler.__new__(ClipSampler)
+    sampler.clip, sampler.windows = CLIP, frozenset({"clip"})
+    random = np.random.default_rng(0)
+    assert {sampler._starts(9, random)["clip"] for _ in range(200)} == set(range(6))
+
+
+def test_the_crop_does_not_depend_on_what_a_loss_reads(videos: VideoSet) -> None:
+    few = ClipSampler(videos, CLIP, frozenset({"clip"}), 4, 0).draw(3)
+    all_of_them = ClipSampler(videos, CLIP, ALL, 4, 0).draw(3)
+    assert [(c.video_id, c.segment, c.place) for c in few] == [(c.video_id, c.segment, c.place) for c in all_of_them]
+
+
+def test_short_segments_are_passed_over(tmp_path: Path) -> None:
+    mixed = write_set(tmp_path / "a", videos=2, segments=1, frames=5, height=2, width=2, deaf=())
+    long_enough = ClipSettings(frames=5, stride=1, size=16, future=1, crop_area=(0.5, 1.0), flip=0.5)
+    assert ClipSampler(mixed, long_enough, ALL, 2, 0).too_short == 0
+    with pytest.raises(DataError, match="spans 6 stored frames, but the longest segment has 5"):
+        ClipSampler(mixed, long_enough.model_copy(update={"frames": 6}), ALL, 2, 0)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 20), st.integers(1, 9))
+def test_even_starts_stay_inside_in_order(lengths: list[int], span: int, clips: int) -> None:
+    windows = even_starts(lengths, span, clips)
+    assert len(windows) == clips
+    assert windows == sorted(windows)
+    for segment, start in windows:
+        assert 0 <= start <= max(0, lengths[segment] - span)
+
+
+def test_even_starts_exactly() -> None:
+    assert even_starts([10], 4, 1) == [(0, 3)]
+    assert even_starts([10], 2, 2) == [(0, 2), (0, 6)]  # centres at 2.5 and 7.5, starts rounded to even
+    assert even_starts([10, 10], 4, 2) == [(0, 3), (1, 3)]
+    assert even_starts([3], 4, 2) == [(0, 0), (0, 0)]

@@ -1,0 +1,110 @@
+"""A tiny preprocessed set of random segments, and the settings that fit it."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elo_cli.core.clip import ClipBatch, Source
+from elo_cli.core.settings import ClipSettings, EncoderSettings, ObjectiveSettings, TrainSettings
+from elo_cli.core.weights import LossWeights, Term
+from elo_cli.data.loader import ClipReader, StoredRates, TrainingClips, training_clips
+from elo_cli.data.shard import SegmentRecord, ShardContent, write_shard
+from elo_cli.data.video_set import SHARDS, VideoSet
+from elo_cli.engine.loop import Training
+from elo_cli.engine.objective import Objective
+from elo_cli.engine.precision import Precision
+from elo_cli.engine.setup import source_shapes
+
+RATES = StoredRates(fps=10.0, hop_seconds=0.05, mels=8)  # two spectrogram frames for each stored frame
+CLIP = ClipSettings(frames=4, stride=1, size=16, future=2, crop_area=(0.5, 1.0), flip=0.5)
+ENCODER = EncoderSettings(architecture="r2plus1d", audio_architecture="audio_resnet", depth=10, width=4)
+OBJECTIVE = ObjectiveSettings(distance="mean", distill_sites=(1, 3))
+PLAIN = Precision(torch.device("cpu"), False, False, 1)
+BF16 = Precision(torch.device("cpu"), True, True, 1)
+
+
+def write_set(
+    root: Path,
+    *,
+    videos: int = 8,
+    segments: int = 2,
+    frames: int = 14,
+    height: int = 20,
+    width: int = 26,
+    deaf: tuple[int, ...] = (1, 4),
+    flow: bool = True,
+    per_shard: int = 3,
+    seed: int = 0,
+) -> VideoSet:
+    """Write random segments; the videos whose number is in `deaf` have no sound."""
+    random = np.random.default_rng(seed)
+    (root / SHARDS).mkdir(parents=True)
+    for first in range(0, videos, per_shard):
+        content = ShardContent()
+        for number in range(first, min(first + per_shard, videos)):
+            for part in range(segments):
+                sound = 0 if number in deaf else 2 * frames
+                scale = (0.05, 0.04) if flow else None
+                label = "even" if number % 2 == 0 else "odd"
+                record = SegmentRecord(f"v{number:02}.mp4", label, 2.0 * part, frames, height, width, scale, sound)
+                tensors = {"rgb": random.integers(0, 256, (frames, height, width, 3), np.uint8)}
+                if flow:
+                    for name in ("flow", "flow_backward"):
+                        tensors[name] = random.integers(-127, 128, (frames, height, width, 2)).astype(np.int8)
+                if sound:
+                    tensors["audio"] = random.normal(-7, 4, (RATES.mels, sound)).astype(np.float16)
+                content.add(record, tensors)
+        write_shard(root / SHARDS / f"{first:04}.safetensors", content)
+    return VideoSet(root)
+
+
+def loss(**named: float) -> LossWeights:
+    """Make a loss from keywords such as `rgb__reverse=0.5` (`__` for the dot, `_` for the dash)."""
+    terms = {Term.parse(name.replace("__", ".").replace("_", "-")): weight for name, weight in named.items()}
+    return LossWeights(terms)
+
+
+def shapes(videos: VideoSet, clip: ClipSettings = CLIP) -> dict[Source, tuple[int, ...]]:
+    """The shape of every source."""
+    return source_shapes(ClipReader(videos, clip, RATES))
+
+
+def make_objective(
+    videos: VideoSet, weights: LossWeights, *, settings: ObjectiveSettings = OBJECTIVE, clip: ClipSettings = CLIP, seed: int = 3
+) -> Objective:
+    """Build the smallest objective."""
+    return Objective(weights, settings, ENCODER, shapes(videos, clip), seed)
+
+
+def make_clips(videos: VideoSet, objective: Objective, *, batch: int = 4, clip: ClipSettings = CLIP, seed: int = 3) -> TrainingClips:
+    """Make the batches that an objective reads."""
+    return training_clips(videos, clip, RATES, objective.sources, batch=batch, seed=seed)
+
+
+def make_training(
+    videos: VideoSet,
+    weights: LossWeights,
+    *,
+    steps: int = 4,
+    precision: Precision = PLAIN,
+    settings: ObjectiveSettings = OBJECTIVE,
+    lr: float = 0.05,
+) -> Training:
+    """Build the smallest training run."""
+    objective = make_objective(videos, weights, settings=settings)
+    train = TrainSettings(clip=CLIP, encoder=ENCODER, steps=steps, batch=4, lr=lr)
+    return Training(objective, make_clips(videos, objective), train, precision)
+
+
+def random_batch(sources: dict[Source, tuple[int, ...]], *, clips: int = 4, seed: int = 0, absent: tuple[str, ...] = ()) -> ClipBatch:
+    """Make a batch of noise; the last clip lacks the modalities in `absent`."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs: dict[Source, Tensor] = {source: torch.randn(clips, *shape, generator=generator) for source, shape in sources.items()}
+    present = {source: torch.ones(clips, dtype=torch.bool) for source in sources}
+    for source in sources:
+        if source.modality in absent:
+            present[source][-1] = False
+            inputs[source][-1] = 0
+    return ClipBatch(inputs, present, tuple(f"v{number}" for number in range(clips)), torch.arange(clips))
