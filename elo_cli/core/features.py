@@ -69,10 +69,11 @@ class Features:
             rows = [json.loads(line) for line in ids_path(path).read_text().splitlines()]
             return cls(matrix_ND, tuple(row["id"] for row in rows), tuple(row["label"] for row in rows))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, AssertionError) as error:
-            raise DataError(f"{path} cannot be read as features: {error}", hint="Extract them again with elo extract-features.") from error
+            raise DataError(
+                f"{path} cannot be read as features: {error}", hint="Extract them again with elo extract-features."
+            ) from error
 
 
 def ids_path(path: Path) -> Path:
     """Return the path of the ids that belong to a feature file."""
     return path.with_suffix(".ids.jsonl")
-

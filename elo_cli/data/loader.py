@@ -128,7 +128,9 @@ def training_clips(
     return TrainingClips(ClipReader(videos, clip, rates), ClipSampler(videos, clip, windows, batch, seed), sources)
 
 
-def evaluation_clips(reader: ClipReader, videos: Iterable[Video], source: Source, clips: int) -> Iterator[tuple[Video, list[Tensor]]]:
+def evaluation_clips(
+    reader: ClipReader, videos: Iterable[Video], source: Source, clips: int
+) -> Iterator[tuple[Video, list[Tensor]]]:
     """Yield each video with its evenly spread, centrally cropped clips of one source."""
     for video in videos:
         lengths = [segment.record.frames for segment in video.segments]

@@ -50,11 +50,20 @@ class ClipSampler:
     """
 
     def __init__(
-        self, videos: VideoSet, clip: ClipSettings, windows: frozenset[Window], batch: int, seed: int, rank: int = 0, world: int = 1
+        self,
+        videos: VideoSet,
+        clip: ClipSettings,
+        windows: frozenset[Window],
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.clip, self.windows, self.batch, self.seed, self.rank, self.world = clip, windows, batch, seed, rank, world
         self.choices = [
-            (video.id, usable) for video in videos.videos if (usable := [s for s in video.segments if s.record.frames >= clip.span])
+            (video.id, usable)
+            for video in videos.videos
+            if (usable := [s for s in video.segments if s.record.frames >= clip.span])
         ]
         self.too_short = len(videos.videos) - len(self.choices)
         if not self.choices:
@@ -130,6 +139,6 @@ def even_starts(lengths: list[int], span: int, clips: int) -> list[tuple[int, in
         middle = (number + 0.5) * total / clips
         segment = int(np.searchsorted(ends, middle, side="right"))
         offset = middle - (ends[segment] - lengths[segment])
-        start = int(round(offset - span / 2))
+        start = round(offset - span / 2)
         windows.append((segment, max(0, min(start, lengths[segment] - span))))
     return windows

@@ -104,8 +104,9 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file: Any = safe_open(path, framework="numpy")
-            description = json.loads((self._file.metadata() or {})["elo"])
+            file: Any = safe_open(path, framework="numpy")
+            self._file = file
+            description = json.loads((file.metadata() or {})["elo"])
             schema = description["schema"]
             if schema == SCHEMA:
                 self.records = [_record(entry) for entry in description["segments"]]

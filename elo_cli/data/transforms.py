@@ -30,7 +30,9 @@ class Place(NamedTuple):
     flip: bool
 
 
-def training_place(numbers: tuple[float, float, float, float], height: int, width: int, area: tuple[float, float], flip: float) -> Place:
+def training_place(
+    numbers: tuple[float, float, float, float], height: int, width: int, area: tuple[float, float], flip: float
+) -> Place:
     """Turn four numbers in [0, 1] into a square crop of a share of the largest square."""
     share = area[0] + numbers[0] * (area[1] - area[0])
     side = max(1, round(min(height, width) * share**0.5))

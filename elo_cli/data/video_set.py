@@ -44,7 +44,9 @@ class VideoSet:
         self.root = root
         paths = sorted((root / SHARDS).glob("*" + ENDING))
         if not paths:
-            raise DataError(f"There are no preprocessed videos in {root}.", hint="Make them first: elo preprocess FOLDER_OF_VIDEOS")
+            raise DataError(
+                f"There are no preprocessed videos in {root}.", hint="Make them first: elo preprocess FOLDER_OF_VIDEOS"
+            )
         self.shards = [Shard(path) for path in paths]
         by_video: dict[str, list[Segment]] = {}
         for number, shard in enumerate(self.shards):
@@ -56,7 +58,8 @@ class VideoSet:
         )
         if not self.videos:
             raise DataError(
-                f"No video in {root} could be used.", hint=f"{root / 'failures.jsonl'} says why for each; elo preprocess shows a summary."
+                f"No video in {root} could be used.",
+                hint=f"{root / 'failures.jsonl'} says why for each; elo preprocess shows a summary.",
             )
 
     @cached_property

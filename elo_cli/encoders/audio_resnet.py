@@ -27,7 +27,8 @@ class Encoder(nn.Module):
         kind = Bottleneck if depth == 50 else BasicBlock
 
         def block(inputs: int, planes: int, stride: int, shortcut: nn.Module | None) -> nn.Module:
-            return kind(inputs, planes, stride, shortcut)
+            made: nn.Module = kind(inputs, planes, stride, shortcut)
+            return made
 
         inputs = width
         for number, blocks in enumerate(STAGES[depth]):

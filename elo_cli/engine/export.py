@@ -28,7 +28,9 @@ def card_path(encoder: Path) -> Path:
     return encoder.with_suffix(".json")
 
 
-def save_encoder(path: Path, encoder: nn.Module, settings: EncoderSettings, clip: ClipSettings, fps: float, origin: dict[str, Any]) -> str:
+def save_encoder(
+    path: Path, encoder: nn.Module, settings: EncoderSettings, clip: ClipSettings, fps: float, origin: dict[str, Any]
+) -> str:
     """Write the RGB encoder and its card.
 
     Args:
@@ -82,10 +84,14 @@ def load_encoder(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     try:
         content, card = path.read_bytes(), json.loads(card_path(path).read_text())
         if hashlib.sha256(content).hexdigest() != card["sha256"]:
-            raise DataError(f"{path} is not the file that its card describes.", hint="Copy both files again, or export the encoder anew.")
+            raise DataError(
+                f"{path} is not the file that its card describes.", hint="Copy both files again, or export the encoder anew."
+            )
         settings = EncoderSettings(architecture=card["architecture"], depth=card["depth"], width=card["width"])  # type: ignore[call-arg]
         encoder = build_encoder("rgb", settings, seed=0)
         encoder.load_state_dict({name: value for name, value in load(content).items() if not name.startswith("fc.")})
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path} cannot be loaded as an encoder: {error}", hint="Give an encoder.safetensors that elo pretrain wrote.") from error
+        raise DataError(
+            f"{path} cannot be loaded as an encoder: {error}", hint="Give an encoder.safetensors that elo pretrain wrote."
+        ) from error
     return encoder.eval(), card

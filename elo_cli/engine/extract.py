@@ -18,7 +18,14 @@ TRIVIAL = ("colour-histogram", "thumbnail", "flow-histogram")
 
 
 def extract(
-    encoder: nn.Module, reader: ClipReader, videos: Sequence[Video], *, clips: int, batch: int, precision: Precision, progress: Progress
+    encoder: nn.Module,
+    reader: ClipReader,
+    videos: Sequence[Video],
+    *,
+    clips: int,
+    batch: int,
+    precision: Precision,
+    progress: Progress,
 ) -> Features:
     """Average the RGB encoder's representation over evenly spread clips of each video.
 
@@ -86,8 +93,10 @@ def _thumbnail(clip_CTHW: Tensor) -> np.ndarray:
 
 
 def _flow_histogram(flow_CTHW: Tensor) -> np.ndarray:
-    x, y = flow_CTHW[0].numpy().ravel(), flow_CTHW[1].numpy().ravel()
+    # In float32 the angle of what moves straight to the left is greater than π, and would fall off the last bin.
+    x, y = flow_CTHW[0].double().numpy().ravel(), flow_CTHW[1].double().numpy().ravel()
     length, direction = np.hypot(x, y), np.arctan2(y, x)
     edges = np.array([0.0, 0.5, 2.0, 6.0, np.inf])  # hundredths of the clip's side for each stored frame
     counts, _, _ = np.histogram2d(length, direction, bins=[edges, np.linspace(-np.pi, np.pi, 9)])
-    return (counts / len(x)).ravel()
+    shares: np.ndarray = (counts / len(x)).ravel()
+    return shares

@@ -99,7 +99,7 @@ class Training:
                 hint="Lower lr, or the weights of these terms, or set objective.distance=mean and objective.scale=initial.",
             )
         self.optimizer.zero_grad(set_to_none=True)
-        # A loss whose terms all lack valid clips in this batch has no gradient: the step changes nothing.
+        # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
         if report.total.requires_grad:
             report.total.backward()
             if self.settings.clip_norm:

@@ -70,22 +70,33 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, weights: LossWeights, settings: ObjectiveSettings, encoders: EncoderSettings, shapes: Mapping[Source, tuple[int, ...]], seed: int
+        self,
+        weights: LossWeights,
+        settings: ObjectiveSettings,
+        encoders: EncoderSettings,
+        shapes: Mapping[Source, tuple[int, ...]],
+        seed: int,
     ) -> None:
         super().__init__()
         self.terms = weights.active()
         if not self.terms:
-            raise UsageError("Every weight of the loss is 0: there is nothing to learn.", hint="Give at least one term a positive weight.")
+            raise UsageError(
+                "Every weight of the loss is 0: there is nothing to learn.", hint="Give at least one term a positive weight."
+            )
         self.seed, self.scale = seed, settings.scale
         self.weights = {str(term): weights[term] for term in self.terms}
         # The RGB encoder is what training is for: it is there even where no term reads it.
         read = {name for term in self.terms for name in term.modalities} | {"rgb"}
         self.encoders = nn.ModuleDict({name: build_encoder(name, encoders, seed) for name in MODALITIES if name in read})
-        self.stages = {name: stage_shapes(encoder, shapes[Source(name)]) for name, encoder in _named(self.encoders)}
+        self.stages: dict[str, tuple[tuple[int, ...], ...]] = {
+            name: stage_shapes(encoder, shapes[Source(name)]) for name, encoder in _named(self.encoders)
+        }
         parts = Parts(self.stages, shapes, settings)
         self.losses = nn.ModuleDict({_key(term): _build(term, parts, seed) for term in self.terms})
         self.views = frozenset(view for loss in self._losses() for view in loss.views)
-        self.sources = frozenset(view.source for view in self.views) | frozenset(t for loss in self._losses() for t in loss.targets)
+        self.sources = frozenset(view.source for view in self.views) | frozenset(
+            t for loss in self._losses() for t in loss.targets
+        )
         # The value of each term at the first step, by which it is divided where the settings say so.
         self.register_buffer("initial", torch.zeros(len(self.terms)))
 

@@ -27,7 +27,7 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
 
 def optimizer_tensors(module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """Return the optimiser's state as named tensors: `<parameter>:<what>`."""
-    names = {parameter: name for name, parameter in module.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     state = {}
     for parameter, entries in optimizer.state.items():
         for what, value in entries.items():

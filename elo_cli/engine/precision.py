@@ -50,7 +50,12 @@ class Precision:
     def describe(self) -> dict[str, str | int]:
         """What is recorded with a run."""
         layout = "channels_last" if self.channels_last else "contiguous"
-        return {"device": str(self.device), "precision": "bf16" if self.bf16 else "float32", "layout": layout, "threads": self.threads}
+        return {
+            "device": str(self.device),
+            "precision": "bf16" if self.bf16 else "float32",
+            "layout": layout,
+            "threads": self.threads,
+        }
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context that networks run in."""
@@ -120,6 +125,6 @@ _SAFE: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: _SafeConv2d, nn.Conv
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Without these instructions bfloat16 is emulated and slower than float32.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -34,7 +34,9 @@ class Decoder(nn.Module):
             first: nn.Module = nn.Conv2d(features[0] * features[1], _CHANNELS[0], 3, padding=1)
         else:
             first = nn.Conv2d(features[0], _CHANNELS[0] * self.sizes[0][0] * self.sizes[0][1], 1)
-        later = [nn.Conv2d(inputs, outputs, 3, padding=1) for inputs, outputs in zip(_CHANNELS, (*_CHANNELS[1:], out), strict=True)]
+        later = [
+            nn.Conv2d(inputs, outputs, 3, padding=1) for inputs, outputs in zip(_CHANNELS, (*_CHANNELS[1:], out), strict=True)
+        ]
         self.convolutions = nn.ModuleList([first, *later])
         start_residual(self)
 
@@ -49,4 +51,5 @@ class Decoder(nn.Module):
         for convolution, size in zip(self.convolutions[1:], (*self.sizes[1:], self.sizes[-1]), strict=True):
             picture = functional.interpolate(torch.relu(picture), size)
             picture = convolution(picture)
-        return picture.view(len(features), *self.target)
+        decoded: Tensor = picture.view(len(features), *self.target)
+        return decoded

@@ -20,4 +20,5 @@ class Telling(TermLoss):
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         valid_B = batch.present[self.clean.source] & batch.present[self.changed.source]
-        return self.head(encoded[self.clean].vector_BD, encoded[self.changed].vector_BD, valid_B)
+        value: Tensor = self.head(encoded[self.clean].vector_BD, encoded[self.changed].vector_BD, valid_B)
+        return value

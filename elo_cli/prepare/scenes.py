@@ -26,7 +26,7 @@ from elo_cli.prepare.encode import write_video
 from elo_cli.prepare.sprites import Array, Image, choose_colours, draw_pattern, draw_sprite, paint, rotation, stamp
 
 AUDIO_RATE = 16000  # samples a second
-PERIOD = 1.15  # seconds a cycle at speed 1; scenes run at 0.7 to 1.4
+PERIOD = 1.6  # seconds a cycle at speed 1; scenes run at 0.7 to 1.4
 SILENT = 0.1  # share of the scenes without a sound track
 _EAR_RATE = 500  # poses a second from which the sound is made
 
@@ -146,7 +146,7 @@ def _poses(motion: str, manner: _Manner, seconds_P: Array) -> Array:
 
 def _object(rng: Generator, place: float, shrink: float, height: int, colours: Array, light: tuple[float, float]) -> _Object:
     """Make one object; `place` is its x in frame heights from the centre, `shrink` the factor on its size and reach."""
-    diameter = rng.uniform(0.3, 0.45) * shrink * height
+    diameter = rng.uniform(0.38, 0.55) * shrink * height
     sprite = draw_sprite(rng, max(8, round(1.25 * diameter)), colours, light)
     manner = _Manner(
         anchor=(place + rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1)),
@@ -211,11 +211,11 @@ def render_scene(motion: str, seed: int, *, size: tuple[int, int] = (96, 128), f
     rng = numpy_generator(seed, "scene")
     light = rng.uniform(0.7, 1.15), rng.uniform(-25, 25)
     ground_colours, colours = choose_colours(rng)
-    pan = rng.uniform(-0.1, 0.1, 2) * height / fps  # pixels a frame
+    pan = rng.uniform(-0.05, 0.05, 2) * height / fps  # pixels a frame
     margin = int(np.abs(pan).max() * count) + 2
     grain = height * rng.uniform(0.15, 0.4)
     ground = paint(draw_pattern(rng, height + 2 * margin, width + 2 * margin, grain), ground_colours, light)
-    pair = rng.random() < 0.5
+    pair = rng.random() < 0.25
     places = (-width / height / 4, width / height / 4) if pair else (0.0,)
     things = [_object(rng, place, 0.8 if pair else 1.0, height, colours, light) for place in places]
     grit = rng.normal(0, rng.uniform(1, 4), (height + 16, width + 16, 3)).astype(np.int16)

@@ -44,10 +44,10 @@ def paint(pattern: Array, colours: Array, light: tuple[float, float]) -> Image:
 def choose_colours(rng: Generator) -> tuple[Array, Array]:
     """Choose two colours (2, 3) for the ground and two for the objects that can be told from them and from one another."""
     while True:
-        ground, figure = rng.uniform(10, 245, (2, 2, 3))
-        apart = np.linalg.norm(ground.mean(0) - figure.mean(0))
-        if apart > 90 and np.linalg.norm(ground[0] - ground[1]) < 150 and np.linalg.norm(figure[0] - figure[1]) > 110:
-            return ground, figure
+        base, *figure = rng.uniform(10, 245, (3, 3))
+        if min(np.linalg.norm(base - colour) for colour in figure) > 120 and np.linalg.norm(figure[0] - figure[1]) > 90:
+            # A calm ground: what moves stands out, as people and things do from streets and walls.
+            return np.stack([base, base + rng.uniform(-30, 30, 3)]).clip(0, 255), np.stack(figure)
 
 
 def _draw_outline(rng: Generator, side: int) -> Image:

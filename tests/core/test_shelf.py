@@ -41,6 +41,7 @@ def test_suggestions_are_bounded() -> None:
 
 
 def test_names_are_listed_without_torch() -> None:
-    code = "import sys; from elo_cli.core.shelf import Shelf; Shelf('elo_cli.strategies', 's').names(); print('torch' in sys.modules)"
+    names = "from elo_cli.core.shelf import Shelf; Shelf('elo_cli.strategies', 's').names()"
+    code = f"import sys; {names}; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"

@@ -32,7 +32,9 @@ def test_terms_print_as_the_field_writes_them() -> None:
     assert str(Term("distill", ("flow", "rgb"), True, 3)) == "flow-to-rgb.distill.3"
 
 
-@pytest.mark.parametrize("text", ["", "rgb", "rgb.", ".reverse", "RGB.reverse", "rgb.reverse.x", "a-b-c.align", "rgb.reverse\n", "rgb reverse"])
+@pytest.mark.parametrize(
+    "text", ["", "rgb", "rgb.", ".reverse", "RGB.reverse", "rgb.reverse.x", "a-b-c.align", "rgb.reverse\n", "rgb reverse"]
+)
 def test_what_is_no_term_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not the name of a term"):
         Term.parse(text)

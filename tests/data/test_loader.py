@@ -14,7 +14,9 @@ from elo_cli.data.shard import SegmentRecord, ShardContent, write_shard
 from elo_cli.data.video_set import SHARDS, VideoSet
 from tests.support.shards import CLIP, RATES, shapes, write_set
 
-ALL = frozenset(Source(name, window) for name in MODALITIES for window in ("clip", "future", "shifted")) | {Source("flow", "clip", True)}
+ALL = frozenset(Source(name, window) for name in MODALITIES for window in ("clip", "future", "shifted")) | {
+    Source("flow", "clip", True)
+}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,9 @@ def write_one(root: Path, frames: int, sound: np.ndarray, fps: float = 10.0) -> 
     (root / SHARDS).mkdir(parents=True)
     content = ShardContent()
     ramp = np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None], (frames, 16, 16, 3))
-    content.add(SegmentRecord("a", None, 0.0, frames, 16, 16, None, sound.shape[1]), {"rgb": ramp, "audio": sound.astype(np.float16)})
+    content.add(
+        SegmentRecord("a", None, 0.0, frames, 16, 16, None, sound.shape[1]), {"rgb": ramp, "audio": sound.astype(np.float16)}
+    )
     write_shard(root / SHARDS / "a.safetensors", content)
     return VideoSet(root), StoredRates(fps, 0.05, len(sound))
 

@@ -61,8 +61,17 @@ def test_a_batch_larger_than_the_set_repeats_as_little_as_it_can(videos: VideoSe
     assert sorted(drawn) == sorted(2 * [video.id for video in videos.videos])
 
 
-@given(st.integers(2, 5), st.integers(1, 4), st.integers(1, 4), st.integers(0, 40), st.integers(0, 2**32), st.sets(st.sampled_from(sorted(ALL))))
-def test_windows_lie_in_the_segment_and_apart(frames: int, stride: int, future: int, more: int, seed: int, asked: set[Window]) -> None:
+@given(
+    st.integers(2, 5),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 40),
+    st.integers(0, 2**32),
+    st.sets(st.sampled_from(sorted(ALL))),
+)
+def test_windows_lie_in_the_segment_and_apart(
+    frames: int, stride: int, future: int, more: int, seed: int, asked: set[Window]
+) -> None:
     clip = ClipSettings(frames=frames, stride=stride, future=future, size=16, crop_area=(0.5, 1.0), flip=0.5)
     length = clip.span + more
     sampler = ClipSampler.__new__(ClipSampler)
@@ -89,6 +98,17 @@ def test_windows_lie_in_the_segment_and_apart(frames: int, stride: int, future: 
         assert "shifted" not in starts
     if length < clip.span + future * stride:
         assert "future" not in starts
+
+
+@pytest.mark.parametrize(("frames", "stride"), [(3, 1), (2, 2)])
+def test_the_other_stretch_is_every_one_that_does_not_overlap(frames: int, stride: int) -> None:
+    clip = ClipSettings(frames=frames, stride=stride, future=1, size=16, crop_area=(0.5, 1.0), flip=0.5)
+    sampler, extent, random = ClipSampler.__new__(ClipSampler), frames * stride, np.random.default_rng(0)
+    sampler.clip, sampler.windows = clip, frozenset({"clip", "shifted"})
+    length = 2 * extent + 2
+    drawn = [sampler._starts(length, random) for _ in range(400)]
+    starts = range(length - extent + 1)
+    assert {(one["clip"], one["shifted"]) for one in drawn} == {(a, b) for a in starts for b in starts if abs(a - b) >= extent}
 
 
 def test_every_start_is_drawn() -> None:

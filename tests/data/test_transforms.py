@@ -64,11 +64,16 @@ def test_sound_is_normalised_and_padded_with_its_floor() -> None:
 
 
 @given(st.tuples(*[st.floats(0, 1)] * 4), st.integers(1, 50), st.integers(1, 50), st.floats(0.05, 1))
-def test_crops_are_squares_inside_the_frame(numbers: tuple[float, float, float, float], height: int, width: int, least: float) -> None:
+def test_crops_are_squares_inside_the_frame(
+    numbers: tuple[float, float, float, float], height: int, width: int, least: float
+) -> None:
     top, left, side, _ = transforms.training_place(numbers, height, width, (least, 1.0), 0.5)
     assert 1 <= side <= min(height, width)
     assert 0 <= top <= height - side and 0 <= left <= width - side
-    assert abs(side**2 / min(height, width) ** 2 - (least + numbers[0] * (1 - least))) <= 1.1 / min(height, width) + 0.26 / min(height, width) ** 2
+    assert (
+        abs(side**2 / min(height, width) ** 2 - (least + numbers[0] * (1 - least)))
+        <= 1.1 / min(height, width) + 0.26 / min(height, width) ** 2
+    )
 
 
 def test_every_corner_is_reached_alike() -> None:

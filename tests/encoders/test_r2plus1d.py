@@ -18,7 +18,9 @@ def test_it_is_torchvisions_network_at_full_width() -> None:
                 layer.running_var.uniform_(0.5, 2)
     state = {name: value for name, value in published.state_dict().items() if not name.startswith("fc.")}
     encoder = Encoder(3, 18, 64).eval()
-    assert {name: value.shape for name, value in encoder.state_dict().items()} == {name: value.shape for name, value in state.items()}
+    assert {name: value.shape for name, value in encoder.state_dict().items()} == {
+        name: value.shape for name, value in state.items()
+    }
     assert list(encoder.state_dict()) == list(state)
     encoder.load_state_dict(state)
     published.fc = torch.nn.Identity()
@@ -44,6 +46,8 @@ def test_other_forms_run(channels: int, depth: int, width: int, shape: tuple[int
 
 def test_the_layers_add_up() -> None:
     for depth, convolutions in ((10, 1 + 8), (18, 1 + 16), (34, 1 + 32)):
-        layers = [name for name, _ in Encoder(3, depth, 4).named_parameters() if name.endswith("weight") and "downsample" not in name]
+        layers = [
+            name for name, _ in Encoder(3, depth, 4).named_parameters() if name.endswith("weight") and "downsample" not in name
+        ]
         # Of each (2+1)D convolution two are stored with a norm between and one after.
         assert len(layers) == convolutions * 4

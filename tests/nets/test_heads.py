@@ -21,7 +21,11 @@ def test_binary_cross_entropy(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -
         probability = 1 / (1 + math.exp(-logit))
         return -math.log(max(probability if label else 1 / (1 + math.exp(logit)), 1e-300))
 
-    rows = [cross_entropy(a, 1) / 2 + cross_entropy(b, 0) / 2 for a, b, there in zip(*map(np.ndarray.tolist, case), strict=True) if there]
+    rows = [
+        cross_entropy(a, 1) / 2 + cross_entropy(b, 0) / 2
+        for a, b, there in zip(*map(np.ndarray.tolist, case), strict=True)
+        if there
+    ]
     got = binary_loss(torch.from_numpy(positive), torch.from_numpy(negative), torch.from_numpy(valid))
     np.testing.assert_allclose(got, sum(rows) / len(rows) if rows else 0.0, rtol=1e-4, atol=1e-6)
 
@@ -35,7 +39,9 @@ def test_the_head_is_one_linear_layer_without_opinion_at_equal_inputs() -> None:
     assert torch.isfinite(head(huge, -huge, torch.ones(3, dtype=torch.bool)))
 
 
-@given(st.integers(0, 9).flatmap(lambda n: st.tuples(nps.arrays(np.int64, n, elements=st.integers(0, 3)), nps.arrays(np.bool_, n))))
+@given(
+    st.integers(0, 9).flatmap(lambda n: st.tuples(nps.arrays(np.int64, n, elements=st.integers(0, 3)), nps.arrays(np.bool_, n)))
+)
 def test_the_other_video_is_the_next_valid_one_of_another_video(case: tuple[np.ndarray, np.ndarray]) -> None:
     video, valid = case
     if not len(video):

@@ -35,10 +35,11 @@ def write_set(
     width: int = 26,
     deaf: tuple[int, ...] = (1, 4),
     flow: bool = True,
+    fading: bool = False,
     per_shard: int = 3,
     seed: int = 0,
 ) -> VideoSet:
-    """Write random segments; the videos whose number is in `deaf` have no sound."""
+    """Write random segments; the videos whose number is in `deaf` have no sound; `fading` ones grow brighter."""
     random = np.random.default_rng(seed)
     (root / SHARDS).mkdir(parents=True)
     for first in range(0, videos, per_shard):
@@ -49,7 +50,10 @@ def write_set(
                 scale = (0.05, 0.04) if flow else None
                 label = "even" if number % 2 == 0 else "odd"
                 record = SegmentRecord(f"v{number:02}.mp4", label, 2.0 * part, frames, height, width, scale, sound)
-                tensors = {"rgb": random.integers(0, 256, (frames, height, width, 3), np.uint8)}
+                pictures = random.integers(0, 256, (frames, height, width, 3), np.uint8)
+                if fading:
+                    pictures = pictures // 16 + np.linspace(0, 239, frames, dtype=np.uint8)[:, None, None, None]
+                tensors = {"rgb": pictures}
                 if flow:
                     for name in ("flow", "flow_backward"):
                         tensors[name] = random.integers(-127, 128, (frames, height, width, 2)).astype(np.int8)
@@ -78,7 +82,9 @@ def make_objective(
     return Objective(weights, settings, ENCODER, shapes(videos, clip), seed)
 
 
-def make_clips(videos: VideoSet, objective: Objective, *, batch: int = 4, clip: ClipSettings = CLIP, seed: int = 3) -> TrainingClips:
+def make_clips(
+    videos: VideoSet, objective: Objective, *, batch: int = 4, clip: ClipSettings = CLIP, seed: int = 3
+) -> TrainingClips:
     """Make the batches that an objective reads."""
     return training_clips(videos, clip, RATES, objective.sources, batch=batch, seed=seed)
 
@@ -98,7 +104,9 @@ def make_training(
     return Training(objective, make_clips(videos, objective), train, precision)
 
 
-def random_batch(sources: dict[Source, tuple[int, ...]], *, clips: int = 4, seed: int = 0, absent: tuple[str, ...] = ()) -> ClipBatch:
+def random_batch(
+    sources: dict[Source, tuple[int, ...]], *, clips: int = 4, seed: int = 0, absent: tuple[str, ...] = ()
+) -> ClipBatch:
     """Make a batch of noise; the last clip lacks the modalities in `absent`."""
     generator = torch.Generator().manual_seed(seed)
     inputs: dict[Source, Tensor] = {source: torch.randn(clips, *shape, generator=generator) for source, shape in sources.items()}

@@ -1,0 +1,144 @@
+"""Training: repeatable to the bit, resumable at any step, and loud when the loss is no number."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from elo_cli.core.errors import TrainingError
+from elo_cli.core.settings import ObjectiveSettings
+from elo_cli.core.weights import LossWeights
+from elo_cli.data.video_set import VideoSet
+from elo_cli.engine.loop import StepRecord, Training
+from elo_cli.engine.optim import learning_rate
+from elo_cli.engine.precision import Precision
+from tests.support.shards import BF16, OBJECTIVE, PLAIN, loss, make_training, write_set
+
+WEIGHTS = loss(
+    rgb__reverse=0.5,
+    rgb__predict=1.0,
+    flow__reverse=0.3,
+    rgb_audio__align=0.7,
+    rgb_audio__embed=0.2,
+    audio_to_rgb__distill__3=0.1,
+)
+HAS_BF16 = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+FORMATS = [
+    pytest.param(PLAIN, id="float32"),
+    pytest.param(BF16, id="bf16", marks=pytest.mark.skipif(not HAS_BF16, reason="no bfloat16 instructions")),
+]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> VideoSet:
+    return write_set(tmp_path_factory.mktemp("set"))
+
+
+def new(videos: VideoSet, precision: Precision, settings: ObjectiveSettings = OBJECTIVE) -> Training:
+    return make_training(videos, WEIGHTS, steps=5, precision=precision, settings=settings)
+
+
+def finish(training: Training) -> tuple[list[StepRecord], dict[str, Tensor]]:
+    return list(training.run(0)), {name: value.clone() for name, value in training.tensors().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert list(first) == list(second)
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.mark.parametrize("precision", FORMATS)
+def test_a_resumed_run_is_the_run(videos: VideoSet, precision: Precision) -> None:
+    settings = OBJECTIVE.model_copy(update={"scale": "initial"})
+    records, straight = finish(new(videos, precision, settings))
+    again, repeated = finish(new(videos, precision, settings))
+    same(straight, repeated)
+    assert [record.parts for record in records] == [record.parts for record in again]
+    for stop in (1, 3):
+        begun = new(videos, precision, settings)
+        for record in begun.run(0):
+            if record.step + 1 == stop:
+                break
+        assert begun.done == stop
+        # As a file would hold them: contiguous, and no longer shared with the networks.
+        saved = {name: value.detach().clone().contiguous() for name, value in begun.tensors().items()}
+        resumed = new(videos, precision, settings)
+        resumed.load(stop, saved)
+        rest, tensors = finish(resumed)
+        assert [record.step for record in rest] == list(range(stop, 5))
+        assert [record.parts for record in rest] == [record.parts for record in records[stop:]]
+        same(straight, tensors)
+
+
+def test_records_say_what_was_done(videos: VideoSet) -> None:
+    training = new(videos, PLAIN)
+    records, _ = finish(training)
+    assert training.done == 5 and [record.step for record in records] == [0, 1, 2, 3, 4]
+    for record in records:
+        assert record.lr == learning_rate(record.step, training.settings)
+        assert record.loss == pytest.approx(sum(w * record.parts[str(t)] for t, w in WEIGHTS.items()), rel=1e-5)
+        assert 0 <= record.waiting <= record.seconds
+    assert list(training.run(0)) == []
+
+
+def test_a_checkpoint_holds_networks_momenta_and_scales(videos: VideoSet) -> None:
+    training = new(videos, PLAIN)
+    finish(training)
+    names = set(training.tensors())
+    assert "model:initial" in names and "model:encoders.rgb.stem.0.weight" in names
+    assert "model:encoders.rgb.stem.1.running_mean" in names
+    assert "optimizer:encoders.rgb.stem.0.weight:momentum_buffer" in names
+    stored = {name.split(":")[1] for name in names if name.startswith("optimizer:")}
+    assert stored == {name for name, _ in training.objective.named_parameters()}
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    videos = write_set(tmp_path / "set", fading=True)  # all its films grow brighter: the direction of time is plain
+    training = make_training(videos, loss(rgb__reverse=1.0), steps=80, lr=0.1)
+    losses = [record.loss for record in training.run(0)]
+    assert sum(losses[-20:]) / 20 < 0.6 * sum(losses[:5]) / 5
+
+
+@pytest.mark.parametrize("damage", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_is_named(videos: VideoSet, damage: float) -> None:
+    training = new(videos, PLAIN)
+    with torch.no_grad():
+        next(training.objective.losses["rgb/predict"].parameters()).fill_(damage)
+    before = {
+        name: value.clone() for name, value in training.tensors().items() if "running" not in name and "tracked" not in name
+    }
+    with pytest.raises(TrainingError, match=r"at step 0: rgb\.predict \(clips of v\d\d\.mp4") as caught:
+        next(training.run(0))
+    assert "Lower lr" in caught.value.hint and "rgb.reverse" not in caught.value.message
+    after = training.tensors()
+    assert all(torch.equal(value.nan_to_num(), after[name].nan_to_num()) for name, value in before.items()), "no step was made"
+
+
+def test_a_batch_without_any_valid_clip_changes_no_encoder(tmp_path: Path) -> None:
+    deaf = write_set(tmp_path / "set", videos=4, deaf=(0, 1, 2, 3))
+    for weights in (loss(audio__reverse=1.0), loss(rgb_audio__embed=1.0, audio_to_rgb__distill__3=1.0)):
+        training = make_training(deaf, weights, steps=2)
+        before = {name: value.clone() for name, value in training.objective.encoders["audio"].state_dict().items()}
+        records, _ = finish(training)
+        assert [record.loss for record in records] == [0, 0]
+        same(before, training.objective.encoders["audio"].state_dict())
+
+
+def test_the_gradient_is_bounded(videos: VideoSet) -> None:
+    training = make_training(
+        videos, loss(rgb__reconstruct=1.0), steps=1, settings=OBJECTIVE.model_copy(update={"distance": "l2"})
+    )
+    before = [parameter.detach().clone() for parameter in training.objective.parameters()]
+    finish(training)
+    norm = sum(float(p.grad.square().sum()) for p in training.objective.parameters() if p.grad is not None) ** 0.5
+    assert norm == pytest.approx(1.0, rel=1e-4)
+    moved = [float((one - other.detach()).norm()) for one, other in zip(before, training.objective.parameters(), strict=True)]
+    assert 0 < max(moved) <= training.settings.lr * 1.1
+
+
+def test_a_checkpoint_of_another_loss_is_refused(videos: VideoSet) -> None:
+    one, other = new(videos, PLAIN), make_training(videos, LossWeights({**WEIGHTS, **loss(rgb__shuffle=1.0)}))
+    with pytest.raises(RuntimeError, match="rgb/shuffle"):
+        other.load(0, one.tensors())

@@ -1,0 +1,130 @@
+"""Views: what each form does to a clip, and that no trivial statistic of the input gives the form away."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from elo_cli.core.clip import MODALITIES, ClipBatch, Form, Source, View
+from elo_cli.data.transforms import Place, audio, flow, rgb
+from elo_cli.engine.views import forms_of, make_view, shuffled_orders
+from elo_cli.prepare.audio import log_mel
+from elo_cli.prepare.flow import dense_flow, quantise
+from tests.support.shards import random_batch
+
+SHAPES = {
+    Source("rgb"): (3, 5, 4, 4),
+    Source("flow"): (2, 5, 4, 4),
+    Source("flow", "clip", True): (2, 5, 4, 4),
+    Source("audio"): (1, 3, 20),
+    Source("rgb", "shifted"): (3, 5, 4, 4),
+}
+
+
+def test_clean_and_shifted_are_what_the_loader_brought() -> None:
+    batch = random_batch(SHAPES)
+    assert make_view(batch, View("rgb"), 0, 0) is batch.inputs[Source("rgb")]
+    assert make_view(batch, View("rgb", "shifted"), 0, 0) is batch.inputs[Source("rgb", "shifted")]
+
+
+def test_reversed_is_played_backwards_and_flow_is_that_of_the_reversed_video() -> None:
+    batch = random_batch(SHAPES)
+    assert torch.equal(make_view(batch, View("rgb", "reversed"), 0, 0), batch.inputs[Source("rgb")].flip(2))
+    assert torch.equal(make_view(batch, View("audio", "reversed"), 0, 0), batch.inputs[Source("audio")].flip(3))
+    assert torch.equal(make_view(batch, View("flow", "reversed"), 0, 0), batch.inputs[Source("flow", "clip", True)].flip(2))
+
+
+def test_the_flow_of_a_reversed_video_is_the_reversed_backward_flow() -> None:
+    frames = moving_texture(np.random.default_rng(0), (2, 1), 6)
+    _, backward = dense_flow(frames, "ultrafast")
+    of_reversed, _ = dense_flow(frames[::-1], "ultrafast")
+    # OpenCV's first answer on so small a picture differs a little from all later ones.
+    np.testing.assert_array_equal(of_reversed[1:], backward[::-1][1:])
+
+
+def test_shuffled_has_the_same_frames_in_another_order() -> None:
+    batch = random_batch(SHAPES)
+    for modality, axis, pieces in (("rgb", 2, 5), ("flow", 2, 5), ("audio", 3, 8)):
+        clean, shuffled = batch.inputs[Source(modality)], make_view(batch, View(modality, "shuffled"), 7, 3)  # type: ignore[arg-type]
+        orders = shuffled_orders(len(clean), pieces, 7, 3)
+        edges = np.linspace(0, clean.shape[axis], pieces + 1).round().astype(int)
+        for row, order in enumerate(orders):
+            parts = [clean[row].narrow(axis - 1, edges[p], edges[p + 1] - edges[p]) for p in order]
+            assert torch.equal(shuffled[row], torch.cat(parts, axis - 1))
+
+
+@given(st.integers(1, 5), st.integers(2, 9), st.integers(0, 2**40), st.integers(0, 10**6))
+def test_orders_are_neither_forwards_nor_backwards(clips: int, pieces: int, seed: int, step: int) -> None:
+    orders = shuffled_orders(clips, pieces, seed, step)
+    assert np.array_equal(orders, shuffled_orders(clips, pieces, seed, step))
+    forward = list(range(pieces))
+    for order in orders.tolist():
+        assert sorted(order) == forward and order != forward
+        assert pieces == 2 or order != forward[::-1]
+
+
+def test_orders_differ_by_clip_step_and_seed() -> None:
+    orders = [shuffled_orders(2, 16, seed, step) for seed, step in ((0, 0), (0, 1), (1, 0))]
+    assert len({tuple(order) for pair in orders for order in pair.tolist()}) == 6
+
+
+def test_forms_stand_in_a_fixed_order() -> None:
+    forms: tuple[Form, ...] = ("shifted", "reversed", "clean", "shuffled")
+    views = frozenset(View(name, form) for name in MODALITIES for form in forms)
+    assert forms_of(views, "flow") == [View("flow", form) for form in ("clean", "shuffled", "reversed", "shifted")]
+
+
+def moving_texture(random: np.random.Generator, motion: tuple[int, int], frames: int) -> np.ndarray:
+    """A smooth texture that moves evenly: a film whose direction of time nobody could tell."""
+    grain = random.normal(size=(80, 80, 3))
+    for _ in range(3):
+        grain = sum(np.roll(grain, shift, axis) for shift in (-1, 0, 1) for axis in (0, 1))
+    texture = ((grain - grain.min()) / np.ptp(grain) * 255).astype(np.uint8)
+    return np.stack([texture[20 - motion[1] * t :, 20 - motion[0] * t :][:40, :40] for t in range(frames)])
+
+
+def statistics(clip: torch.Tensor, axis: int) -> np.ndarray:
+    """What can be read off a clip at a glance: level, spread and change at its ends and over all, sharpness."""
+    frames = clip.movedim(axis, 0).flatten(2).double()
+    change = (frames[1:] - frames[:-1]).abs()
+    sharp = (frames[..., 1:] - frames[..., :-1]).abs().mean(2)
+    values = [frames.mean(2), frames.std(2), sharp]
+    numbers = [value[index] for value in values for index in (0, -1)] + [value.mean(0) for value in values]
+    numbers += [change[0].mean(1), change[-1].mean(1), change.mean((0, 2)), frames.amax((0, 2)), frames.amin((0, 2))]
+    return torch.cat(numbers).numpy()
+
+
+def probe(clean: list[np.ndarray], changed: list[np.ndarray]) -> float:
+    """How often a linear probe tells the two apart on films that it has not seen."""
+    half = len(clean) // 2
+    rows, labels = np.array(clean + changed), np.repeat([0, 1], len(clean))
+    seen = np.tile(np.arange(len(clean)) < half, 2)
+    rows = (rows - rows[seen].mean(0)) / (rows[seen].std(0) + 1e-9)
+    fitted = LogisticRegression(C=0.1, max_iter=500).fit(rows[seen], labels[seen])
+    return float(fitted.score(rows[~seen], labels[~seen]))
+
+
+@pytest.mark.parametrize("modality", ["rgb", "flow", "audio"])
+def test_statistics_do_not_give_the_direction_of_time_away(modality: str) -> None:
+    random, clean, changed = np.random.default_rng(1), [], []
+    for _ in range(80):
+        motion = tuple(int(part) for part in random.integers(-3, 4, 2))
+        frames = moving_texture(random, (motion[0], motion[1]), 6)
+        forward, backward = (quantise(field) for field in dense_flow(frames, "ultrafast"))
+        sound = log_mel(random.normal(size=9600).astype(np.float32) * 0.1, 16_000, mels=8).astype(np.float16)
+        place = Place(0, 0, 32, False)
+        inputs = {
+            Source("rgb"): rgb(frames[:-1], place, 16),
+            Source("flow"): flow(forward[0], forward[1], place, 16),
+            Source("flow", "clip", True): flow(backward[0], backward[1], place, 16),
+            Source("audio"): audio(sound, sound.shape[1]),
+        }
+        batch = ClipBatch({source: tensor[None] for source, tensor in inputs.items()}, {}, ("a",), torch.zeros(1))
+        axis = 2 if modality == "audio" else 1
+        clean.append(statistics(make_view(batch, View(modality), 0, 0)[0], axis))  # type: ignore[arg-type]
+        changed.append(statistics(make_view(batch, View(modality, "reversed"), 0, 0)[0], axis))  # type: ignore[arg-type]
+    assert 0.35 < probe(clean, changed) < 0.65
+    # The probe is not blind: half a frame of fading at the end of each clip would be found.
+    assert probe([row + np.eye(len(row))[1] * 3 * np.std(clean) for row in clean], changed) > 0.8

@@ -1,0 +1,118 @@
+"""One battery for every term there is: masks, batches of one, gradients."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from elo_cli.core.clip import ClipBatch, View
+from elo_cli.core.settings import ObjectiveSettings
+from elo_cli.core.weights import Term
+from elo_cli.nets.blocks import Encoding
+from elo_cli.nets.term import Parts, TermLoss
+from elo_cli.tasks import all_terms, build_term
+from tests.support.encodings import gradients, make_case, make_parts, reach
+
+FORMS = {
+    "l2": ObjectiveSettings(distance="l2"),
+    "mean": ObjectiveSettings(distance="mean"),
+    "infonce": ObjectiveSettings(embed_form="infonce", teacher_gradient=True),
+}
+TERMS = all_terms(ObjectiveSettings())
+CASES = [pytest.param(term, form, id=f"{term}-{form}") for term in TERMS for form in FORMS]
+
+
+def build(term: Term, form: str) -> tuple[TermLoss, Parts]:
+    torch.manual_seed(1)
+    parts = make_parts(FORMS[form])
+    return build_term(term, parts), parts
+
+
+def run(loss: TermLoss, encoded: dict[View, Encoding], batch: ClipBatch) -> tuple[Tensor, list[Tensor]]:
+    """The value, and the gradients of parameters and then of encodings."""
+    loss.zero_grad(set_to_none=True)
+    value = loss(encoded, batch)
+    value.backward()
+    own = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in loss.parameters()]
+    return value.detach(), own + gradients(encoded)
+
+
+def masked(batch: ClipBatch, rows: list[int], only: int | None = None) -> ClipBatch:
+    """Say that these rows lack one of the sources (or all of them)."""
+    present = {source: mask.clone() for source, mask in batch.present.items()}
+    for number, mask in enumerate(present.values()):
+        if only is None or number == only % len(present):
+            mask[rows] = False
+    return dataclasses.replace(batch, present=present)
+
+
+@pytest.mark.parametrize(("term", "form"), CASES)
+def test_a_scalar_with_a_gradient_for_everything_it_reads(term: Term, form: str) -> None:
+    loss, parts = build(term, form)
+    encoded, batch = make_case(loss, parts, 4)
+    value, found = run(loss, encoded, batch)
+    assert value.shape == () and value.dtype == torch.float32 and torch.isfinite(value) and value > 0
+    assert all(torch.isfinite(gradient).all() for gradient in found)
+    own = len(list(loss.parameters()))
+    assert all(gradient.any() for gradient in found[:own])
+    assert {view.modality for view in loss.views} <= set(term.modalities)
+    taught = {View("rgb")} if term.task == "distill" and form != "infonce" else loss.views
+    assert reach(encoded, found[own:]) == taught
+
+
+@pytest.mark.parametrize(("term", "form"), CASES)
+def test_no_valid_clip_gives_zero_and_a_zero_gradient(term: Term, form: str) -> None:
+    loss, parts = build(term, form)
+    for clips in (1, 3):
+        encoded, batch = make_case(loss, parts, clips)
+        for only in range(len(batch.present)):
+            value, found = run(loss, encoded, masked(batch, list(range(clips)), only))
+            assert value == 0 and not any(gradient.any() for gradient in found)
+
+
+@pytest.mark.parametrize(("term", "form"), CASES)
+def test_a_batch_of_one_works(term: Term, form: str) -> None:
+    loss, parts = build(term, form)
+    encoded, batch = make_case(loss, parts, 1)
+    value, found = run(loss, encoded, batch)
+    assert (value == 0) == (term.task == "embed"), "alone, a clip has no video to be told from"
+    assert all(torch.isfinite(gradient).all() for gradient in found)
+
+
+@pytest.mark.parametrize(("term", "form"), CASES)
+def test_the_content_of_masked_rows_changes_nothing(term: Term, form: str) -> None:
+    loss, parts = build(term, form)
+    encoded, batch = make_case(loss, parts, 5)
+    for only in (None, 0, 1, 2):
+        lacking = masked(batch, [1, 4], only)
+        value, found = run(loss, encoded, lacking)
+        with torch.no_grad():
+            for view, encoding in encoded.items():
+                for tensor in (*encoding.stages, encoding.vector_BD):
+                    tensor[~lacking.present[view.source]] = 1e3
+            for source, tensor in batch.inputs.items():
+                tensor[~lacking.present[source]] = -1e3
+        again, found_again = run(loss, encoded, lacking)
+        assert torch.equal(value, again)
+        for one, other in zip(found, found_again, strict=True):
+            assert torch.equal(one, other)
+
+
+# The negatives of `embed` are other clips of the batch; tests/tasks/test_embed.py has its means.
+@pytest.mark.parametrize("term", [term for term in TERMS if term.task != "embed"], ids=str)
+def test_the_value_is_the_mean_over_valid_clips(term: Term) -> None:
+    loss, parts = build(term, "l2")
+    encoded, batch = make_case(loss, parts, 4)
+    alone = []
+    for row in (0, 2, 3):
+        one = {view: encoding.rows(row, row + 1) for view, encoding in encoded.items()}
+        inputs = {source: tensor[row : row + 1] for source, tensor in batch.inputs.items()}
+        present = {source: mask[row : row + 1] for source, mask in batch.present.items()}
+        alone.append(loss(one, ClipBatch(inputs, present, ("x",), torch.zeros(1))).item())
+    assert loss(encoded, masked(batch, [1])).item() == pytest.approx(sum(alone) / 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("term", TERMS, ids=str)
+def test_terms_are_written_and_read(term: Term) -> None:
+    assert Term.parse(str(term)) == term
