@@ -81,7 +81,7 @@ class ObjectiveSettings(Section):
     margin: float = Field(1.0, gt=0, description="α of Eq. 8 (the paper is silent)")
     embed_form: Literal["margin", "infonce"] = Field("margin", description="margin: Eq. 8; infonce: over the batch")
     temperature: float = Field(0.1, gt=0, description="temperature of the InfoNCE form")
-    distill_sites: tuple[int, ...] = Field((1, 2, 3, 4), strict=False, description="stages that distillation acts on")
+    distill_sites: tuple[Literal[1, 2, 3, 4], ...] = Field((1, 2, 3, 4), strict=False, description="stages that distillation acts on")
     teacher_gradient: bool = Field(False, description="let the gradient of distillation flow into the teacher as well")
 
 
@@ -92,8 +92,9 @@ class TrainSettings(Section):
     encoder: EncoderSettings = EncoderSettings()  # type: ignore[call-arg]
     steps: int = Field(10_000, ge=1, description="optimiser steps (the paper: 10,000 for a proxy)")
     batch: int = Field(32, ge=2, le=65_536, description="clips of one step")
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="what takes the steps (the paper is silent)")
     lr: float = Field(0.1, gt=0, description="peak learning rate (the paper: 0.1)")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD; the first beta of AdamW")
     weight_decay: float = Field(1e-4, ge=0, description="weight decay")
     warmup: float = Field(0.05, ge=0, le=1, description="share of the steps over which the learning rate rises")
     clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no bound (the paper is silent)")

@@ -33,11 +33,13 @@ class Shelf:
     def _plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
         return {entry.name: entry for entry in importlib.metadata.entry_points(group=self.package)}
 
+    def _own(self) -> set[str]:
+        path = importlib.import_module(self.package).__path__
+        return {module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")}
+
     def names(self) -> tuple[str, ...]:
         """List the keys, sorted, in the spelling users type (dashes, not underscores)."""
-        path = importlib.import_module(self.package).__path__
-        own = {module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")}
-        return tuple(sorted(name.replace("_", "-") for name in own | set(self._plugins())))
+        return tuple(sorted({name.replace("_", "-") for name in self._own() | set(self._plugins())}))
 
     def take(self, name: str) -> ModuleType:
         """Import the entry called `name`; dashes and underscores are the same.
@@ -46,14 +48,13 @@ class Shelf:
             UsageError: no entry has that name; the nearest one and the list are in the hint.
         """
         key = name.replace("-", "_")
-        if key.replace("_", "-") not in self.names():
-            raise UsageError(f"There is no {self.noun} called '{name}'.", hint=suggest(name, self.names()))
-        plugins = self._plugins()
-        for spelling in (name, key, key.replace("_", "-")):
-            if spelling in plugins:
-                module: ModuleType = plugins[spelling].load()
+        if key in self._own():
+            return importlib.import_module(f"{self.package}.{key}")
+        for plugin, entry in self._plugins().items():
+            if plugin.replace("-", "_") == key:
+                module: ModuleType = entry.load()
                 return module
-        return importlib.import_module(f"{self.package}.{key}")
+        raise UsageError(f"There is no {self.noun} called '{name}'.", hint=suggest(name, self.names()))
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

@@ -17,6 +17,9 @@ from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, 
 from elo_cli.engine.precision import Precision
 
 
+_MEND = "Lower lr, or the weights of these terms, or set objective.distance=mean and objective.scale=initial."
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """What one step did.
@@ -96,14 +99,15 @@ class Training:
             bad = [name for name, value in parts.items() if not math.isfinite(value)] or list(parts)
             raise TrainingError(
                 f"The loss is {loss} at step {step}: {', '.join(bad[:5])} (clips of {', '.join(batch.ids[:3])}, …).",
-                hint="Lower lr, or the weights of these terms, or set objective.distance=mean and objective.scale=initial.",
+                hint=_MEND,
             )
         self.optimizer.zero_grad(set_to_none=True)
         # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
         if report.total.requires_grad:
             report.total.backward()
-            if self.settings.clip_norm:
-                torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.clip_norm)
+            norm = torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.clip_norm or math.inf)
+            if not torch.isfinite(norm):
+                raise TrainingError(f"The gradient is no longer finite at step {step}, of loss {loss:g}.", hint=_MEND)
             self.optimizer.step()
         return loss, parts, lr
 

@@ -105,7 +105,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: ClipBatch, step: int) -> LossReport:
         """Return the weighted loss of one batch."""
-        batch = _encodable(batch)
+        batch = self._encodable(batch)
         encoded: dict[View, Encoding] = {}
         for name, encoder in _named(self.encoders):
             encoded |= self._encode(name, encoder, batch, step)
@@ -115,6 +115,12 @@ class Objective(nn.Module):
         if self.scale == "initial":
             values = values / self._scale(values.detach())
         return LossReport((weights * values).sum(), {name: value.detach() for name, value in parts.items()})
+
+    def _encodable(self, batch: ClipBatch) -> ClipBatch:
+        """Mask what is to be encoded but only one clip of the batch has: batch norm needs two."""
+        few = {view.source for view in self.views if batch.present[view.source].sum() < 2}
+        present = {source: present_B & (source not in few) for source, present_B in batch.present.items()}
+        return dataclasses.replace(batch, present=present) if few else batch
 
     def _encode(self, name: Modality, encoder: nn.Module, batch: ClipBatch, step: int) -> dict[View, Encoding]:
         views = forms_of(self.views, name)
@@ -160,10 +166,3 @@ def _build(term: Term, parts: Parts, seed: int) -> TermLoss:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "term", str(term)))
         return build_term(term, parts)
-
-
-def _encodable(batch: ClipBatch) -> ClipBatch:
-    """Mask the sources that only one clip of the batch has: batch norm needs two."""
-    few = {source for source, present_B in batch.present.items() if present_B.sum() < 2}
-    present = {source: present_B & (source not in few) for source, present_B in batch.present.items()}
-    return dataclasses.replace(batch, present=present) if few else batch

@@ -1,18 +1,20 @@
-"""SGD with warm-up and cosine decay; the learning rate is a function of the step alone."""
+"""The optimisers, with warm-up and cosine decay; the learning rate is a function of the step alone."""
 
 import math
 
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
 from elo_cli.core.settings import TrainSettings
 
 
 def make_optimizer(module: nn.Module, settings: TrainSettings) -> Optimizer:
-    """SGD with momentum; biases and norms are not decayed."""
+    """Make SGD with momentum, or AdamW (Loshchilov & Hutter 2019); biases and norms are not decayed."""
     decayed = [p for p in module.parameters() if p.requires_grad and p.dim() > 1]
     plain = [p for p in module.parameters() if p.requires_grad and p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    if settings.optimizer == "adamw":
+        return AdamW(groups, lr=settings.lr, betas=(settings.momentum, 0.999))
     return SGD(groups, lr=settings.lr, momentum=settings.momentum)
 
 
