@@ -81,7 +81,9 @@ class ObjectiveSettings(Section):
     margin: float = Field(1.0, gt=0, description="α of Eq. 8 (the paper is silent)")
     embed_form: Literal["margin", "infonce"] = Field("margin", description="margin: Eq. 8; infonce: over the batch")
     temperature: float = Field(0.1, gt=0, description="temperature of the InfoNCE form")
-    distill_sites: tuple[Literal[1, 2, 3, 4], ...] = Field((1, 2, 3, 4), strict=False, description="stages that distillation acts on")
+    distill_sites: tuple[Literal[1, 2, 3, 4], ...] = Field(
+        (1, 2, 3, 4), strict=False, description="stages that distillation acts on"
+    )
     teacher_gradient: bool = Field(False, description="let the gradient of distillation flow into the teacher as well")
 
 

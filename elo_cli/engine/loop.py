@@ -16,7 +16,6 @@ from elo_cli.engine.objective import Objective
 from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors
 from elo_cli.engine.precision import Precision
 
-
 _MEND = "Lower lr, or the weights of these terms, or set objective.distance=mean and objective.scale=initial."
 
 

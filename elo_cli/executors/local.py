@@ -5,6 +5,7 @@ limit, is replaced, and its job comes back with the name of that item and the re
 """
 
 import collections
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -76,12 +77,14 @@ class LocalPool(Generic[Job, Result]):
                 tick()
                 for worker in list(self._working):
                     if worker.job is not None and time.monotonic() - worker.since > self.item_seconds:
-                        yield self._lose(worker, "timeout", f"it took longer than {self.item_seconds:g} s")
+                        outcome = self._lose(worker, "timeout", f"it took longer than {self.item_seconds:g} s")
+                        if outcome is not None:
+                            yield outcome
                 for connection in wait([worker.pipe for worker in self._working], timeout=0.25):
                     worker = next(worker for worker in self._working if worker.pipe is connection)
-                    outcome = self._receive(worker)
-                    if outcome is not None:
-                        yield outcome
+                    received = self._receive(worker)
+                    if received is not None:
+                        yield received
         finally:
             for worker in self._working:
                 _end(worker)
@@ -102,10 +105,8 @@ class LocalPool(Generic[Job, Result]):
 
     def _give(self, worker: _Worker[Job]) -> None:
         worker.job, worker.item, worker.since = self._jobs.popleft(), None, time.monotonic()
-        try:
+        with contextlib.suppress(OSError):  # it died just now; reading from it will say so
             worker.pipe.send(worker.job)
-        except (BrokenPipeError, OSError):
-            pass  # it died just now; reading from it will say so
 
     def _receive(self, worker: _Worker[Job]) -> Result | Lost[Job] | None:
         try:

@@ -56,13 +56,14 @@ def plan(*, settings: Settings, dataset: str, root: Path | None, encoder: Path |
         "out": str(place),
     }
     columns = ("data set", "videos", "splits", "protocols", "encoder", "into")
-    row = (
-        labelled.name, str(len(labelled.videos)), str(len(labelled.splits)), ", ".join(settings.benchmark.protocols), str(loaded.path), str(place)
-    )  # fmt: skip
+    counts = str(len(labelled.videos)), str(len(labelled.splits))
+    row = (labelled.name, *counts, ", ".join(settings.benchmark.protocols), str(loaded.path), str(place))
     return Outcome(result, (Table("The benchmark would do", columns, (row,)),))
 
 
-def run(*, settings: Settings, dataset: str, root: Path | None, encoder: Path | None, out: Path | None, fresh: bool, watch: Watch) -> Outcome:
+def run(
+    *, settings: Settings, dataset: str, root: Path | None, encoder: Path | None, out: Path | None, fresh: bool, watch: Watch
+) -> Outcome:
     """Score one encoder on a data set.
 
     Args:
@@ -114,13 +115,19 @@ def score_encoders(
     return Outcome(result, tables, {"results": str(directory.result)})
 
 
-def _rows(loaded: Mapping[str, LoadedEncoder], material: Material, settings: Settings, run: RunDirectory, watch: Watch) -> list[Row]:
+def _rows(
+    loaded: Mapping[str, LoadedEncoder], material: Material, settings: Settings, run: RunDirectory, watch: Watch
+) -> list[Row]:
     first = next(iter(loaded.values()))
     networks = {name: (one.network, one.card["sha256"]) for name, one in loaded.items()}
     if settings.benchmark.baselines:
         architecture = EncoderSettings(**{key: first.card[key] for key in ("architecture", "depth", "width")})
         networks = {"untrained": (build_encoder("rgb", architecture, settings.seed), None), **networks}
-    reader, videos, clips = ClipReader(material.videos, first.clip, material.rates), material.videos.videos, settings.benchmark.clips
+    reader, videos, clips = (
+        ClipReader(material.videos, first.clip, material.rates),
+        material.videos.videos,
+        settings.benchmark.clips,
+    )
     rows = []
     if settings.benchmark.baselines:
         kinds = [kind for kind in TRIVIAL if kind != "flow-histogram" or material.videos.has("flow")]
@@ -172,7 +179,9 @@ def _split_scores(
         chosen = row.features.rows([video for video in ids if video in readable])
         sides.append(Features(chosen.matrix_ND, chosen.ids, tuple(labels[video] for video in chosen.ids)))
     if not len(sides[0]) or not len(sides[1]):
-        raise DataError("A split has no readable video on one of its sides.", hint="failures.jsonl in the run's dataset says why.")
+        raise DataError(
+            "A split has no readable video on one of its sides.", hint="failures.jsonl in the run's dataset says why."
+        )
     scores: dict[str, float] = PROTOCOLS.take(protocol).evaluate(sides[0], sides[1], seed=derive(settings.seed, protocol))
     unreadable = len(test) - len(sides[1])
     # A test video that cannot be read was not classified rightly: it counts as wrong, and it is said.
@@ -193,7 +202,13 @@ def _majority(labelled: LabelledSet) -> list[dict[str, float]]:
 
 
 def _line(
-    name: str, protocol: str, encoder: str | None, labelled: LabelledSet, first: LoadedEncoder, settings: Settings, scores: list[dict[str, float]]
+    name: str,
+    protocol: str,
+    encoder: str | None,
+    labelled: LabelledSet,
+    first: LoadedEncoder,
+    settings: Settings,
+    scores: list[dict[str, float]],
 ) -> dict[str, Any]:
     """Everything that must be known to compare a number with another."""
     clip, accuracies = first.clip, [score["accuracy"] for score in scores]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from elo_cli.core.errors import DataError, MachineError
 from elo_cli.core.settings import EncoderSettings, Settings
+from elo_cli.data.loader import ClipReader
 from elo_cli.datasets import LabelledSet
 from elo_cli.engine.extract import extract as extract_features
 from elo_cli.engine.objective import build_encoder
@@ -67,7 +68,9 @@ def run(*, settings: Settings, videos: Path | None, out: Path | None, fresh: boo
             scored = benchmark.score_encoders(pretrained, labelled, settings, place, fresh=fresh, watch=watch)
             table, result = scored.tables[0], dict(scored.result)
     files = {"everything": str(root), "encoder": str(pretrained["evolved loss"])}
-    return Outcome({**result, **spent.record(), "out": str(root)}, (table, spent.table()), files, "elo preprocess FOLDER_OF_YOUR_VIDEOS")
+    return Outcome(
+        {**result, **spent.record(), "out": str(root)}, (table, spent.table()), files, "elo preprocess FOLDER_OF_YOUR_VIDEOS"
+    )
 
 
 def make_videos(heap: Path, labelled: Path, seed: int, watch: Watch) -> None:
@@ -131,9 +134,10 @@ def _fitness_table(settings: Settings, pretrained: dict[str, Path]) -> tuple[Tab
     loaded = {name: LoadedEncoder.load(path) for name, path in pretrained.items()}
     first = next(iter(loaded.values()))
     architecture = EncoderSettings(**{key: first.card[key] for key in ("architecture", "depth", "width")})
-    networks = {"untrained": build_encoder("rgb", architecture, settings.seed), **{name: one.network for name, one in loaded.items()}}
-    from elo_cli.data.loader import ClipReader
-
+    networks = {
+        "untrained": build_encoder("rgb", architecture, settings.seed),
+        **{name: one.network for name, one in loaded.items()},
+    }
     reader, precision = ClipReader(material.videos, first.clip, material.rates), Precision.choose(settings.machine)
     rows, values = [], {}
     for name, network in networks.items():
@@ -149,5 +153,6 @@ def _fitness_table(settings: Settings, pretrained: dict[str, Path]) -> tuple[Tab
         report = measure(features, settings)
         values[name] = report.value
         rows.append((name, report.collapsed or f"{report.value:.4f}"))
-    note = f"{settings.fitness.clusters} clusters, {settings.fitness.runs} k-means runs, features {settings.fitness.scaling}; lower is better"
+    given = settings.fitness
+    note = f"{given.clusters} clusters, {given.runs} k-means runs, features {given.scaling}; lower is better"
     return Table("Zipf fitness (there are no labels)", ("representation", "KL(p ‖ Zipf)"), rows, note), {"fitness": values}

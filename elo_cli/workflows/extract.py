@@ -99,7 +99,14 @@ def run(*, settings: Settings, source: Path | None, encoder: Path | None, out: P
 
 
 def prepare(
-    root: Path, listed: list[ListedVideo], loaded: LoadedEncoder, settings: Settings, watch: Watch, *, clips: int | None = None, flow: bool = False
+    root: Path,
+    listed: list[ListedVideo],
+    loaded: LoadedEncoder,
+    settings: Settings,
+    watch: Watch,
+    *,
+    clips: int | None = None,
+    flow: bool = False,
 ) -> Material:
     """Preprocess raw videos for an encoder, once, and open the result."""
     wanted = loaded.preparation(settings, clips or settings.extract.clips, flow=flow)

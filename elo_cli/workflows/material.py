@@ -64,7 +64,8 @@ def served_terms(settings: ObjectiveSettings, videos: VideoSet) -> tuple[tuple[T
     terms = tuple(term for term in all_terms(settings) if not set(term.modalities) & set(lacking))
     if not terms:
         raise UsageError(
-            f"No term is left: the preprocessed set has no {' and no '.join(lacking)}.", hint="Widen objective.terms or preprocess with them."
+            f"No term is left: the preprocessed set has no {' and no '.join(lacking)}.",
+            hint="Widen objective.terms or preprocess with them.",
         )
     return terms, lacking
 

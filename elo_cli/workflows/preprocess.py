@@ -63,7 +63,9 @@ def run(*, settings: Settings, source: Path, out: Path | None, fresh: bool, watc
     tables = [_summary(result), spent.table()]
     if result["failures"]:
         rows = [(reason, str(count)) for reason, count in sorted(result["failures"].items(), key=lambda item: -item[1])]
-        tables.insert(1, Table("Videos that could not be used", ("reason", "videos"), rows, note="each with its story in failures.jsonl"))
+        tables.insert(
+            1, Table("Videos that could not be used", ("reason", "videos"), rows, note="each with its story in failures.jsonl")
+        )
     files = {"preprocessed set": str(run_root), "failures": str(RunDirectory(run_root).failures)}
     return Outcome({**result, **spent.record(), "out": str(run_root)}, tables, files, "elo evolve")
 
@@ -132,7 +134,10 @@ def _pack(jobs: Sequence[ShardJob], settings: PreprocessSettings, watch: Watch) 
         if isinstance(outcome, Lost):
             starts_lost += outcome.item is None
             if outcome.item is None and starts_lost > 3:
-                raise MachineError(f"Worker processes die before they begin: {outcome.story}.", hint="Is there enough memory? Try --set preprocess.workers=1.")
+                raise MachineError(
+                    f"Worker processes die before they begin: {outcome.story}.",
+                    hint="Is there enough memory? Try --set preprocess.workers=1.",
+                )
             pool.submit(_without(outcome))
             continue
         done, failed = done + outcome.videos, failed + len(outcome.failures)

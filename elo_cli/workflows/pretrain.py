@@ -75,7 +75,13 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
             watch.warn(f"The environment changed since this run began: {change}")
         write_atomic(directory.loss, dump_yaml(weights.to_names()).encode())
         training = make_training(
-            weights, settings.pretrain, settings.objective, material.videos, material.rates, seed=settings.seed, precision=precision
+            weights,
+            settings.pretrain,
+            settings.objective,
+            material.videos,
+            material.rates,
+            seed=settings.seed,
+            precision=precision,
         )
         _resume(training, directory, watch)
         last = _train(training, settings, directory, watch)
@@ -156,7 +162,12 @@ def _export(
         "short_side": material.preprocess.short_side,
     }
     digest = save_encoder(
-        run.encoder, training.objective.encoders["rgb"], settings.pretrain.encoder, settings.pretrain.clip, material.rates.fps, origin
+        run.encoder,
+        training.objective.encoders["rgb"],
+        settings.pretrain.encoder,
+        settings.pretrain.clip,
+        material.rates.fps,
+        origin,
     )
     if last is None:  # the last checkpoint was already the end
         checkpoint = load_newest(run.checkpoints)

@@ -21,13 +21,18 @@ def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool,
         DataError: there is no preprocessed set, or its segments are too short.
         UsageError: the strategy learns from scores, which one shot cannot use.
     """
-    return Search(settings, _strategy(settings), 1, settings.proxy_search.candidates).run(data, _place(settings, out), fresh, watch)
+    return Search(settings, _strategy(settings), 1, settings.proxy_search.candidates).run(
+        data, _place(settings, out), fresh, watch
+    )
 
 
 def _strategy(settings: Settings) -> str:
     name = settings.proxy_search.strategy
     if name not in ("random", "grid"):
-        raise UsageError(f"proxy-search tries random or gridded losses, not '{name}'.", hint="For a search that learns: elo evolve --strategy cma-es")
+        raise UsageError(
+            f"proxy-search tries random or gridded losses, not '{name}'.",
+            hint="For a search that learns: elo evolve --strategy cma-es",
+        )
     return name
 
 

@@ -46,7 +46,9 @@ def make_strategy(name: str, dimensions: int, seed: int, population: int | None,
     return strategy
 
 
-def plan_search(settings: Settings, data: Path | None, out: Path, rounds: int, strategy_name: str, population: int | None) -> Outcome:
+def plan_search(
+    settings: Settings, data: Path | None, out: Path, rounds: int, strategy_name: str, population: int | None
+) -> Outcome:
     """Say what a search would do; writes nothing."""
     material = open_material(dataset_root(settings, data))
     terms, lacking = served_terms(settings.objective, material.videos)
@@ -64,7 +66,15 @@ def plan_search(settings: Settings, data: Path | None, out: Path, rounds: int, s
         "out": str(out),
     }
     columns = ("strategy", "terms", "rounds", "candidates", "steps each", "videos", "into")
-    row = (strategy_name, str(len(terms)), str(rounds), str(candidates), str(settings.proxy.steps), str(result["videos"]), str(out))
+    row = (
+        strategy_name,
+        str(len(terms)),
+        str(rounds),
+        str(candidates),
+        str(settings.proxy.steps),
+        str(result["videos"]),
+        str(out),
+    )
     return Outcome(result, (Table("The search would do", columns, (row,)),))
 
 
@@ -85,7 +95,12 @@ class Search:
         """What must be the same when the search goes on."""
         dump = self.settings.model_dump(mode="json")
         kept = {key: dump[key] for key in ("seed", "objective", "proxy", "fitness", "machine")}
-        search = {"strategy": self.name, "rounds": self.rounds, "population": self.population, "sigma": self.settings.search.sigma}
+        search = {
+            "strategy": self.name,
+            "rounds": self.rounds,
+            "population": self.population,
+            "sigma": self.settings.search.sigma,
+        }
         return {**kept, "search": search, "data": material.videos.fingerprint}
 
     def run(self, data: Path | None, out: Path, fresh: bool, watch: Watch) -> Outcome:
