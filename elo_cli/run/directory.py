@@ -4,14 +4,16 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from elo_cli.core.errors import UsageError
+from elo_cli.core.errors import StorageError, UsageError
 from elo_cli.core.files import storage_errors, write_atomic, write_json
 from elo_cli.core.strict_yaml import dump_yaml, load_yaml
 from elo_cli.run.environment import describe_environment
+from elo_cli.run.journal import Journal
 from elo_cli.run.lock import hold
 
 _MOST_DIFFERENCES = 10
@@ -154,7 +156,23 @@ class RunDirectory:
         with hold(run.lock, run.owner, command):
             run._keep_settings(settings, free)
             run._keep_environment(threads)
-            yield run
+            with run._logged(command):
+                yield run
+
+    @contextlib.contextmanager
+    def _logged(self, command: str) -> Iterator[None]:
+        """Note in the log when the work begins, and when and how it ends; of a kill the log knows only the beginning."""
+        log, begun = Journal(self.log), time.time()
+        log.append({"event": "start", "command": command, "time": begun})
+        ended = "done"
+        try:
+            yield
+        except BaseException as error:
+            ended = type(error).__name__
+            raise
+        finally:
+            with contextlib.suppress(StorageError):  # a full disk is already being reported
+                log.append({"event": "end", "how": ended, "time": time.time(), "seconds": round(time.time() - begun, 3)})
 
     def _keep_settings(self, settings: Settings, free: frozenset[str]) -> None:
         """Store the settings, or compare them with the stored ones."""

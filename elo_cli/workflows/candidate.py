@@ -13,7 +13,7 @@ import numpy as np
 
 from elo_cli.core.errors import TrainingError
 from elo_cli.core.seeds import derive, numpy_generator
-from elo_cli.core.settings import Settings
+from elo_cli.core.settings import Settings, TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import Video, VideoSet
@@ -22,7 +22,10 @@ from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import make_training
 from elo_cli.fitness import SHELF as FITNESS
 from elo_cli.fitness import FitnessReport
+from elo_cli.run.environment import processors
 from elo_cli.workflows.material import Material
+
+_LARGEST_TIMED = 500_000  # pixels of a clip, all frames counted
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,24 @@ def fitness_videos(videos: VideoSet, settings: Settings) -> list[Video]:
     return [videos.videos[int(index)] for index in np.sort(chosen)]
 
 
+def step_seconds(weights: LossWeights, given: TrainSettings, settings: Settings, material: Material) -> float | None:
+    """Time a training step on this machine, with few clips and scaled up, for the estimates of `--dry-run`.
+
+    Returns:
+        Seconds; None where clips are so large that even a few of them might not fit into memory.
+    """
+    if given.clip.frames * given.clip.size**2 > _LARGEST_TIMED:
+        return None
+    few = given.model_copy(update={"batch": min(given.batch, 8), "steps": 3})
+    precision = Precision.choose(settings.machine)
+    training = make_training(
+        weights, few, settings.objective, material.videos, material.rates, seed=settings.seed, precision=precision
+    )
+    return min(record.seconds for record in training.run(0)) * given.batch / few.batch
+
+
 def loader_workers(settings: Settings) -> int:
     """Processes that load clips: with few processors none, for they would only take turns with training."""
-    from elo_cli.run.environment import processors
-
     count = settings.machine.loader_workers
     if count != "auto":
         return count

@@ -81,6 +81,16 @@ def read_loss(path: Path, terms: tuple[Term, ...]) -> LossWeights:
     return LossWeights.from_names(load_yaml(path, "the loss"), terms)
 
 
+def about(seconds: float | None) -> str:
+    """Say an estimate as a person would."""
+    if seconds is None:
+        return "not known"
+    for length, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * length:
+            return f"about {seconds / length:.0f} {unit}"
+    return f"about {seconds:.0f} seconds"
+
+
 def command_line() -> str:
     """The command that was typed, to be shown to whoever meets its lock."""
     return shlex.join(["elo", *sys.argv[1:]])

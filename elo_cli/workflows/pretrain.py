@@ -18,9 +18,18 @@ from elo_cli.run.checkpoint import load_newest, save_checkpoint
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.run.workspace import Workspace
-from elo_cli.workflows.candidate import loader_workers
+from elo_cli.workflows.candidate import loader_workers, step_seconds
 from elo_cli.workflows.events import Outcome, Table, Watch
-from elo_cli.workflows.material import Material, command_line, dataset_root, open_material, read_loss, served_terms, spending
+from elo_cli.workflows.material import (
+    Material,
+    about,
+    command_line,
+    dataset_root,
+    open_material,
+    read_loss,
+    served_terms,
+    spending,
+)
 
 FREE = frozenset({"machine.loader_workers", "machine.threads", "pretrain.checkpoint_every"})
 _LOG_EVERY_S = 1.0  # the journal is synced to disk; more lines would slow small steps down
@@ -34,17 +43,29 @@ def plan(*, settings: Settings, data: Path | None, loss: str | None, out: Path |
     given, place = settings.pretrain, out or Workspace(Path(settings.workspace)).place("pretrain")
     videos = len(material.videos.videos)
     epochs = given.steps * given.batch / videos
+    each = step_seconds(weights, given, settings, material)
+    seconds = None if each is None else each * given.steps
     result = {
         "videos": videos,
         "steps": given.steps,
         "epochs": round(epochs, 2),
         "terms": [str(term) for term in weights.active()],
+        "estimated_seconds": seconds,
         "precision": Precision.choose(settings.machine).describe(),
         "out": str(place),
     }
     clip = f"{given.clip.frames}×{given.clip.size}²"
-    columns = ("videos", "steps", "batch", "epochs", "clip", "terms", "into")
-    row = (str(videos), str(given.steps), str(given.batch), f"{epochs:.1f}", clip, str(len(weights.active())), str(place))
+    columns = ("videos", "steps", "batch", "epochs", "clip", "terms", "time here", "into")
+    row = (
+        str(videos),
+        str(given.steps),
+        str(given.batch),
+        f"{epochs:.1f}",
+        clip,
+        str(len(weights.active())),
+        about(seconds),
+        str(place),
+    )
     return Outcome(result, (Table("Pretraining would do", columns, (row,)),))
 
 

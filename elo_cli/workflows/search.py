@@ -26,9 +26,9 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.strategies import SHELF as STRATEGIES
 from elo_cli.strategies import Strategy
-from elo_cli.workflows.candidate import Evaluation, evaluate
+from elo_cli.workflows.candidate import Evaluation, evaluate, step_seconds
 from elo_cli.workflows.events import Outcome, Table, Watch
-from elo_cli.workflows.material import Material, Spent, command_line, dataset_root, open_material, served_terms, spending
+from elo_cli.workflows.material import Material, Spent, about, command_line, dataset_root, open_material, served_terms, spending
 
 FREE = frozenset({"machine.loader_workers", "machine.threads"})
 
@@ -54,6 +54,8 @@ def plan_search(
     terms, lacking = served_terms(settings.objective, material.videos)
     strategy = make_strategy(strategy_name, len(terms), settings.seed, population, {})
     candidates = rounds * strategy.population
+    each = step_seconds(LossWeights.uniform(terms), settings.proxy, settings, material)
+    seconds = None if each is None else each * candidates * settings.proxy.steps
     result = {
         "terms": [str(term) for term in terms],
         "lacking": list(lacking),
@@ -63,9 +65,10 @@ def plan_search(
         "candidates": candidates,
         "steps": candidates * settings.proxy.steps,
         "videos": len(material.videos.videos),
+        "estimated_seconds": seconds,
         "out": str(out),
     }
-    columns = ("strategy", "terms", "rounds", "candidates", "steps each", "videos", "into")
+    columns = ("strategy", "terms", "rounds", "candidates", "steps each", "videos", "time here", "into")
     row = (
         strategy_name,
         str(len(terms)),
@@ -73,6 +76,7 @@ def plan_search(
         str(candidates),
         str(settings.proxy.steps),
         str(result["videos"]),
+        about(seconds),
         str(out),
     )
     return Outcome(result, (Table("The search would do", columns, (row,)),))

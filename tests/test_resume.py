@@ -1,0 +1,141 @@
+"""Whatever ends a command, the same command again comes to the same bytes as one that nobody disturbed.
+
+Each stage is killed several times in one directory, at moments counted by what it does to its files
+and once by the clock, and then runs to its end.
+"""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import SETTINGS, elo, finish, hashes, processes_in, start, wait_for, write_films
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at /proc")
+
+PREPROCESS, EVOLVE, PRETRAIN = "preprocess videos", "evolve --strategy cma-es", "pretrain"
+SHARDS = ("shards/*.safetensors", "failures.jsonl", "result.json", "plan.jsonl")
+SEARCH = ("evaluations.jsonl", "best-loss.yaml", "leaderboard.json", "leaderboard.csv", "result.json", "settings.yaml")
+ENCODER = ("encoder.safetensors", "encoder.json", "result.json", "loss.yaml", "checkpoints/*")
+MOMENTS = random.Random(7)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory whose stages ran undisturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "elo.yaml").write_text(SETTINGS.replace("videos_per_shard: 3", "videos_per_shard: 2").replace("steps: 8", "steps: 40"))
+    write_films(folder / "videos", 9)
+    (folder / "videos" / "09-broken.mp4").write_bytes(b"\0" * 500)
+    for line in (PREPROCESS, EVOLVE, PRETRAIN):
+        result = elo(line, folder)
+        assert result.exit_code == 0, result.stderr
+    return folder
+
+
+def copy(whole: Path, folder: Path, *stages: str) -> Path:
+    """Make a working directory with the same videos and the earlier stages done."""
+    for name in ("elo.yaml", "videos", *(f"elo/{stage}" for stage in stages)):
+        source = whole / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name)
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def kill(line: str, folder: Path, die_at: str) -> None:
+    """Run a command into its `kill -9`; nothing of it may live on."""
+    code, _, complained = finish(start(line, folder, die_at=die_at))
+    assert code == -signal.SIGKILL, complained
+    wait_for(lambda: not processes_in(folder), 10)
+
+
+def kill_by_clock(line: str, folder: Path, begun: Path) -> None:
+    """Kill a command a random while after it touched a file; it may have been quicker."""
+    before = begun.stat().st_mtime_ns if begun.exists() else 0
+    process = start(line, folder)
+    wait_for(lambda: process.poll() is not None or (begun.exists() and begun.stat().st_mtime_ns != before))
+    time.sleep(MOMENTS.uniform(0, 0.4))
+    process.kill()
+    assert finish(process)[0] in (0, -signal.SIGKILL)
+    wait_for(lambda: not processes_in(folder), 10)
+
+
+def test_a_killed_preprocess_goes_on(whole: Path, tmp_path: Path) -> None:
+    folder = copy(whole, tmp_path)
+    dataset = folder / "elo" / "dataset"
+    command = f"{PREPROCESS} --set preprocess.workers=2"
+    kill(command, folder, "os.rename:shard-000001:1")  # its bytes are written, its name is not
+    assert not (dataset / "shards" / "shard-000001.safetensors").exists()
+    assert list(dataset.glob("shards/*.part"))
+    kill_by_clock(command, folder, dataset / "environment.json")
+    (dataset / "shards" / "shard-000003.safetensors").unlink(missing_ok=True)
+    kill(command, folder, "os.rename:failures.jsonl:1")
+    assert not (dataset / "result.json").exists() or (dataset / "shards" / "shard-000003.safetensors").exists()
+    assert elo(PREPROCESS, folder).exit_code == 0
+    assert hashes(dataset, *SHARDS) == hashes(whole / "elo" / "dataset", *SHARDS)
+    assert not list(dataset.rglob("*.part"))
+
+
+def test_a_killed_search_goes_on(whole: Path, tmp_path: Path) -> None:
+    folder = copy(whole, tmp_path, "dataset")
+    evolve = folder / "elo" / "evolve"
+    kill(EVOLVE, folder, "open:log.jsonl:2")  # after the first line of the journal or so
+    lines = (evolve / "evaluations.jsonl").read_bytes().splitlines()
+    assert 1 <= len(lines) < 6
+    with open(evolve / "evaluations.jsonl", "ab") as stream:
+        stream.write(lines[0][:40])  # a write that the kill cut short
+    kill_by_clock(EVOLVE, folder, evolve / "environment.json")
+    kill(EVOLVE, folder, "os.rename:best-loss.yaml:1")
+    assert not (evolve / "best-loss.yaml").exists()
+    assert elo("pretrain", folder).exit_code == 3  # a search that is not done is none
+    assert elo(EVOLVE, folder).exit_code == 0
+    assert hashes(evolve, *SEARCH) == hashes(whole / "elo" / "evolve", *SEARCH)
+
+
+def test_a_killed_training_goes_on(whole: Path, tmp_path: Path) -> None:
+    folder = copy(whole, tmp_path, "dataset", "evolve")
+    pretrain = folder / "elo" / "pretrain"
+    kill(PRETRAIN, folder, "os.rename:checkpoints/step-00000004.json:1")  # tensors without their manifest
+    assert (pretrain / "checkpoints" / "step-00000002.json").exists()
+    kill_by_clock(PRETRAIN, folder, pretrain / "environment.json")
+    shutil.rmtree(pretrain / "checkpoints", ignore_errors=True)
+    kill(PRETRAIN, folder, "os.rename:encoder.json:1")  # an encoder without its card
+    assert elo(PRETRAIN, folder).exit_code == 0
+    assert hashes(pretrain, *ENCODER) == hashes(whole / "elo" / "pretrain", *ENCODER)
+
+
+def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(whole: Path, tmp_path: Path) -> None:
+    folder = copy(whole, tmp_path, "dataset", "evolve")
+    pretrain = folder / "elo" / "pretrain"
+    # So many steps that it surely is at work when the signal comes, and no checkpoint but the one of the signal.
+    long = f"{PRETRAIN} --set pretrain.checkpoint_every=100000"
+    seen = 0
+    for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
+        process = start(long, folder)
+        environment = pretrain / "environment.json"
+        wait_for(lambda: process.poll() is not None or _newer(environment, seen))
+        seen = environment.stat().st_mtime_ns
+        time.sleep(0.05)
+        os.kill(process.pid, number)
+        found, _, complained = finish(process)
+        if found == 0:
+            pytest.skip("this machine is too quick")
+        assert found == code, complained
+        assert f"elo {long}" in complained
+        assert "Stopped at your request" in complained
+        assert len(list((pretrain / "checkpoints").glob("*.json"))) >= 1
+        assert not (pretrain / "encoder.safetensors").exists()
+    assert elo(PRETRAIN, folder).exit_code == 0
+    kept = ("encoder.safetensors", "encoder.json", "result.json")
+    assert hashes(pretrain, *kept) == hashes(whole / "elo" / "pretrain", *kept)
+
+
+def _newer(path: Path, seen: int) -> bool:
+    return path.exists() and path.stat().st_mtime_ns != seen
