@@ -21,12 +21,16 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def place(self, name: str) -> Path:
-        """Where the command of that name writes unless told otherwise."""
-        return self.root / name
+    def place(self, name: str, *, fresh: bool) -> Path:
+        """Where the command of that name writes unless told otherwise.
+
+        To go on, that is the newest run; to start anew, the name that `RunDirectory.open` numbers.
+        """
+        base = self.root / name
+        return base if fresh else newest_root(base, "settings.yaml") or base
 
     def _newest(self, name: str, has: str, what: str, command: str) -> Path:
-        found = newest_root(self.place(name), has)
+        found = newest_root(self.root / name, has)
         if found is None:
             raise DataError(f"There is no {what} in {self.root} yet.", hint=f"Make it first: {command}")
         return found

@@ -45,7 +45,7 @@ def plan(*, settings: Settings, dataset: str, root: Path | None, encoder: Path |
     labelled = find(settings, dataset, root)
     workspace = Workspace(Path(settings.workspace))
     loaded = LoadedEncoder.load(encoder or workspace.encoder())
-    place = out or workspace.place(f"benchmark-{dataset}")
+    place = out or workspace.place(f"benchmark-{dataset}", fresh=fresh)
     result = {
         "dataset": labelled.name,
         "videos": len(labelled.videos),
@@ -77,7 +77,7 @@ def run(
     labelled = find(settings, dataset, root)
     workspace = Workspace(Path(settings.workspace))
     path = encoder or workspace.encoder()
-    place = out or workspace.place(f"benchmark-{dataset}")
+    place = out or workspace.place(f"benchmark-{dataset}", fresh=fresh)
     return score_encoders({"pretrained": path}, labelled, settings, place, fresh=fresh, watch=watch)
 
 

@@ -25,7 +25,8 @@ from elo_cli.fitness import FitnessReport
 from elo_cli.run.environment import processors
 from elo_cli.workflows.material import Material
 
-_LARGEST_TIMED = 500_000  # pixels of a clip, all frames counted
+# Pixels of a batch times width times depth: with all 51 terms about 3 GB of memory.
+_LARGEST_TIMED = 25_000_000
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,11 @@ def step_seconds(weights: LossWeights, given: TrainSettings, settings: Settings,
     Returns:
         Seconds; None where clips are so large that even a few of them might not fit into memory.
     """
-    if given.clip.frames * given.clip.size**2 > _LARGEST_TIMED:
+    load = given.clip.frames * given.clip.size**2 * given.encoder.width * given.encoder.depth
+    batch = min(given.batch, _LARGEST_TIMED // load)
+    if batch < 2:
         return None
-    few = given.model_copy(update={"batch": min(given.batch, 8), "steps": 3})
+    few = given.model_copy(update={"batch": batch, "steps": 5})
     precision = Precision.choose(settings.machine)
     training = make_training(
         weights, few, settings.objective, material.videos, material.rates, seed=settings.seed, precision=precision

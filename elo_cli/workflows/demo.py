@@ -108,12 +108,12 @@ def _five_commands(settings: Settings, heap: Path, fresh: bool, watch: Watch) ->
     evolve.run(settings=settings, data=None, out=None, fresh=fresh, watch=watch)
     uniform = workspace / "pretrain-uniform"
     _say(watch, f"elo pretrain --loss uniform --out {uniform}")
-    pretrain.run(settings=settings, data=None, loss="uniform", out=uniform, fresh=fresh, watch=watch)
+    uniform_run = pretrain.run(settings=settings, data=None, loss="uniform", out=uniform, fresh=fresh, watch=watch)
     _say(watch, "elo pretrain")
     evolved = pretrain.run(settings=settings, data=None, loss=None, out=None, fresh=fresh, watch=watch)
     _say(watch, "elo extract-features")
     extract.run(settings=settings, source=None, encoder=None, out=None, fresh=fresh, watch=watch)
-    return {"uniform loss": uniform / "encoder.safetensors", "evolved loss": Path(evolved.files["encoder"])}
+    return {"uniform loss": Path(uniform_run.files["encoder"]), "evolved loss": Path(evolved.files["encoder"])}
 
 
 def _say(watch: Watch, command: str) -> None:

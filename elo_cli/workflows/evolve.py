@@ -11,7 +11,7 @@ from elo_cli.workflows.search import Search, plan_search
 def plan(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool) -> Outcome:
     """Say what `run` would do; writes nothing."""
     given = settings.search
-    return plan_search(settings, data, _place(settings, out), given.rounds, given.strategy, given.population)
+    return plan_search(settings, data, _place(settings, out, fresh), given.rounds, given.strategy, given.population)
 
 
 def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool, watch: Watch) -> Outcome:
@@ -22,8 +22,8 @@ def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool,
         TrainingError: every candidate failed.
     """
     given = settings.search
-    return Search(settings, given.strategy, given.rounds, given.population).run(data, _place(settings, out), fresh, watch)
+    return Search(settings, given.strategy, given.rounds, given.population).run(data, _place(settings, out, fresh), fresh, watch)
 
 
-def _place(settings: Settings, out: Path | None) -> Path:
-    return out or Workspace(Path(settings.workspace)).place("evolve")
+def _place(settings: Settings, out: Path | None, fresh: bool) -> Path:
+    return out or Workspace(Path(settings.workspace)).place("evolve", fresh=fresh)

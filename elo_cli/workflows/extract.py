@@ -66,7 +66,7 @@ def plan(*, settings: Settings, source: Path | None, encoder: Path | None, out: 
         videos = len(list_videos(source))
     else:
         videos = len(open_material(dataset_root(settings, source)).videos.videos)
-    place = out or workspace.place("features")
+    place = out or workspace.place("features", fresh=fresh)
     result = {"videos": videos, "encoder": str(loaded.path), "clips": settings.extract.clips, "out": str(place)}
     row = (str(videos), str(settings.extract.clips), str(loaded.path), str(place))
     return Outcome(result, (Table("Extraction would do", ("videos", "clips each", "encoder", "into"), (row,)),))
@@ -87,7 +87,7 @@ def run(*, settings: Settings, source: Path | None, encoder: Path | None, out: P
     listed = list_videos(source) if source is not None and _is_raw(source) else None
     origin = str((source or dataset_root(settings, None)).absolute())
     stored = {"extract": settings.extract.model_dump(), "encoder": loaded.card["sha256"], "source": origin}
-    place = out or workspace.place("features")
+    place = out or workspace.place("features", fresh=fresh)
     opened = RunDirectory.open(place, stored, command=command_line(), fresh=fresh, free=frozenset({"extract.batch"}))
     with spending() as spent, opened as directory:
         material = prepare(directory.root / "dataset", listed, loaded, settings, watch) if listed else open_material(Path(origin))

@@ -33,7 +33,7 @@ FREE = frozenset({"preprocess.workers", "preprocess.video_seconds_limit"})
 def plan(*, settings: Settings, source: Path, out: Path | None, fresh: bool) -> Outcome:
     """Say what `run` would do; writes nothing."""
     listed = list_videos(source)
-    root, given = out or Workspace(Path(settings.workspace)).place("dataset"), settings.preprocess
+    root, given = out or Workspace(Path(settings.workspace)).place("dataset", fresh=fresh), settings.preprocess
     shards = math.ceil(len(listed) / given.videos_per_shard)
     source_bytes = sum(video.path.stat().st_size for video in listed)
     # A video of the usual 4:3 or 16:9 at the stored size, as long as all its segments: an upper bound.
@@ -57,7 +57,7 @@ def run(*, settings: Settings, source: Path, out: Path | None, fresh: bool, watc
         StorageError: the shards cannot be written; finished ones stay.
     """
     listed = list_videos(source)
-    root = out or Workspace(Path(settings.workspace)).place("dataset")
+    root = out or Workspace(Path(settings.workspace)).place("dataset", fresh=fresh)
     with spending() as spent:
         result, run_root = pack_videos(root, listed, settings.preprocess, str(source.absolute()), fresh=fresh, watch=watch)
     tables = [_summary(result), spent.table()]

@@ -40,7 +40,7 @@ def plan(*, settings: Settings, data: Path | None, loss: str | None, out: Path |
     material = open_material(dataset_root(settings, data))
     terms, _ = served_terms(settings.objective, material.videos)
     weights = choose_loss(settings, loss, terms)
-    given, place = settings.pretrain, out or Workspace(Path(settings.workspace)).place("pretrain")
+    given, place = settings.pretrain, out or Workspace(Path(settings.workspace)).place("pretrain", fresh=fresh)
     videos = len(material.videos.videos)
     epochs = given.steps * given.batch / videos
     each = step_seconds(weights, given, settings, material)
@@ -89,7 +89,7 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     dump = settings.model_dump(mode="json")
     stored = {key: dump[key] for key in ("seed", "objective", "pretrain", "machine")}
     stored |= {"loss": weights.to_names(), "data": material.videos.fingerprint}
-    place = out or Workspace(Path(settings.workspace)).place("pretrain")
+    place = out or Workspace(Path(settings.workspace)).place("pretrain", fresh=fresh)
     opened = RunDirectory.open(place, stored, command=command_line(), fresh=fresh, free=FREE, threads=precision.threads)
     with spending() as spent, opened as directory:
         for change in directory.environment_changes:

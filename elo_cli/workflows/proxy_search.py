@@ -11,7 +11,7 @@ from elo_cli.workflows.search import Search, plan_search
 
 def plan(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool) -> Outcome:
     """Say what `run` would do; writes nothing."""
-    return plan_search(settings, data, _place(settings, out), 1, _strategy(settings), settings.proxy_search.candidates)
+    return plan_search(settings, data, _place(settings, out, fresh), 1, _strategy(settings), settings.proxy_search.candidates)
 
 
 def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool, watch: Watch) -> Outcome:
@@ -22,7 +22,7 @@ def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool,
         UsageError: the strategy learns from scores, which one shot cannot use.
     """
     return Search(settings, _strategy(settings), 1, settings.proxy_search.candidates).run(
-        data, _place(settings, out), fresh, watch
+        data, _place(settings, out, fresh), fresh, watch
     )
 
 
@@ -36,5 +36,5 @@ def _strategy(settings: Settings) -> str:
     return name
 
 
-def _place(settings: Settings, out: Path | None) -> Path:
-    return out or Workspace(Path(settings.workspace)).place("proxy-search")
+def _place(settings: Settings, out: Path | None, fresh: bool) -> Path:
+    return out or Workspace(Path(settings.workspace)).place("proxy-search", fresh=fresh)
