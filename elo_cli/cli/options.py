@@ -73,7 +73,7 @@ complete_strategy = _matching(_strategy_words)
 complete_dataset = _matching(_dataset_words)
 
 Data = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", envvar="ELO_DATA", help="Shards, as elo preprocess writes them.")
+    Path | None, typer.Option("--data", metavar="DIR", envvar="ELO_SHARDS", help="Shards, as elo preprocess writes them.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the run is kept, instead of the workspace.")]
 Encoder = Annotated[

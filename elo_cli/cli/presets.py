@@ -30,7 +30,9 @@ def overview(
         return
     width = max(map(len, found), default=0)
     for name, text in found.items():
-        say(f"{escape(name):{width}}  {escape(text.partition(chr(10))[0])}".rstrip())
+        # A preset opens with the command that uses it; what it is for begins on the second line.
+        purpose = " ".join(text.splitlines()[1:]).partition(". ")[0].removesuffix(".")
+        say(f"{escape(name):{width}}  {escape(purpose)}".rstrip())
     if not found:
         say("No preset is installed.")
 

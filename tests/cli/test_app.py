@@ -46,8 +46,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     root = tmp_path / "checkout"
     (root / "presets").mkdir(parents=True)
     (root / "pyproject.toml").touch()
-    (root / "presets" / "small.yaml").write_text("# a small run\npretrain: {steps: 20}\n")
-    (root / "presets" / "demo.yaml").write_text("# a look around\npretrain: {steps: 3}\n")
+    (root / "presets" / "small.yaml").write_text("# elo all\n# a small run. Quick.\npretrain: {steps: 20}\n")
+    (root / "presets" / "demo.yaml").write_text("# elo demo\n# a look around\npretrain: {steps: 3}\n")
     monkeypatch.setattr(config, "_PACKAGE", root / "elo_cli")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -103,7 +103,7 @@ def test_options_become_settings(desk: Desk, line: str, changed: dict[str, Any])
 
 
 def test_the_environment_stands_in_for_options(desk: Desk) -> None:
-    assert elo("pretrain", ELO_PRESET="small", ELO_SEED="5", ELO_DATA="d").exit_code == 0
+    assert elo("pretrain", ELO_PRESET="small", ELO_SEED="5", ELO_SHARDS="d").exit_code == 0
     assert config.changes(desk.asked[0][1]["settings"]) == {"pretrain.steps": 20, "seed": 5}
     assert desk.asked[0][1]["data"] == Path("d")
 
@@ -212,8 +212,8 @@ def test_a_second_ctrl_c_stops_at_once(desk: Desk) -> None:
 
 def test_presets_are_listed_shown_and_copied(desk: Desk) -> None:
     assert elo("presets").stdout == "demo   a look around\nsmall  a small run\n"
-    assert json.loads(elo("presets", "--json").stdout) == {"demo": "a look around", "small": "a small run"}
-    text = "# a small run\npretrain: {steps: 20}\n"
+    assert json.loads(elo("presets", "--json").stdout) == {"demo": "elo demo\na look around", "small": "elo all\na small run. Quick."}
+    text = "# elo all\n# a small run. Quick.\npretrain: {steps: 20}\n"
     assert elo("presets", "show", "small").stdout == text
     assert elo("presets", "copy", "small").exit_code == 0 and Path("small.yaml").read_text() == text
     Path("small.yaml").write_text("mine")
