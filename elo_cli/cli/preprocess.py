@@ -8,7 +8,7 @@ import typer
 from elo_cli.cli.options import Common, Out, with_common
 from elo_cli.cli.work import run_workflow
 
-EXAMPLE = "elo preprocess videos/ --out elo/data"
+EXAMPLE = "elo preprocess ~/videos --preset small"
 
 
 @with_common

@@ -50,6 +50,9 @@ class VideoError(DataError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["VideoError"], tuple[str, str]]:
+        return VideoError, (self.reason, self.message)
+
 
 VIDEO_REASONS = (
     "empty-file",  # zero bytes

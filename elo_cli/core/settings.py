@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Modalities = Annotated[tuple[Literal["rgb", "grey", "flow", "audio"], ...], Field(strict=False, min_length=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-Workers = Annotated[int | Literal["auto"], Field(description="processes; auto: one for each processor this process may use")]
+Workers = Annotated[
+    Annotated[int, Field(ge=1)] | Literal["auto"],
+    Field(description="processes or threads; auto: one for each processor this process may use"),
+]
 
 
 class Section(BaseModel):
@@ -158,7 +161,9 @@ class MachineSettings(Section):
     layout: Literal["auto", "channels_last", "contiguous"] = Field("auto", description="memory layout of the networks")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     threads: Workers = "auto"
-    loader_workers: Workers = Field("auto", description="processes that load clips; 0: none")
+    loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto", description="processes that load clips; 0: none"
+    )
 
 
 class Settings(Section):

@@ -47,15 +47,10 @@ class Precision:
         torch.set_num_threads(threads)
         return cls(device, bf16, last, threads)
 
-    def describe(self) -> dict[str, str | int]:
-        """What is recorded with a run."""
+    def describe(self) -> dict[str, str]:
+        """What must be the same when a run goes on; threads are recorded as part of the environment."""
         layout = "channels_last" if self.channels_last else "contiguous"
-        return {
-            "device": str(self.device),
-            "precision": "bf16" if self.bf16 else "float32",
-            "layout": layout,
-            "threads": self.threads,
-        }
+        return {"device": self.device.type, "precision": "bf16" if self.bf16 else "float32", "layout": layout}
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context that networks run in."""

@@ -103,12 +103,12 @@ class RunDirectory:
 
     @property
     def leaderboard_csv(self) -> Path:
-        """The results of a benchmark as a table."""
+        """The candidates of a search, best first, as a table."""
         return self.root / "leaderboard.csv"
 
     @property
     def leaderboard_json(self) -> Path:
-        """The results of a benchmark for programs."""
+        """The same for programs."""
         return self.root / "leaderboard.json"
 
     @property

@@ -2,7 +2,7 @@
 
 A line is the record and its check, the first 8 hexadecimal digits of a BLAKE2b over the record:
 
-    {"step": 3, "loss": 0.25, "check": "5d0f1a3c"}
+    {"step": 3, "loss": 0.25, "check": "bb068e06"}
 
 Whatever can be wrong with such a file is told apart by where it stands. A last line without its
 newline, or whose check does not fit, is a write that was cut short: it counts as not written, and

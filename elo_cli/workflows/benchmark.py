@@ -1,5 +1,7 @@
 """`elo benchmark`: score a representation on a labelled data set, beside an untrained one and trivial features."""
 
+import hashlib
+import json
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,7 +30,7 @@ from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.extract import LoadedEncoder, prepare
 from elo_cli.workflows.material import Material, command_line, spending
 
-FREE = frozenset({"benchmark.protocols", "benchmark.baselines", "machine.loader_workers", "machine.threads"})
+FREE = frozenset({"benchmark.protocols", "machine.loader_workers", "machine.threads"})
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def run(
 def find(settings: Settings, dataset: str, root: Path | None) -> LabelledSet:
     """Find a labelled data set; its seeded splits, if it has no official ones, follow from the seed."""
     given = settings.benchmark
+    for protocol in given.protocols:
+        PROTOCOLS.take(protocol)  # a misspelt name is told before any work
     module, chosen = DATASETS.take(dataset), {"allow_incomplete": given.allow_incomplete}
     if dataset == "folder":
         chosen |= {"split_by": given.split_by, "folds": given.folds}  # type: ignore[dict-item]
@@ -99,6 +103,7 @@ def score_encoders(
     first = next(iter(loaded.values()))
     dump = settings.model_dump(mode="json")
     stored = {key: dump[key] for key in ("seed", "benchmark", "machine")}
+    stored |= {"dataset": labelled.name, "splits": _digest(labelled)}
     stored |= {"encoders": {name: one.card["sha256"] for name, one in loaded.items()}, "root": str(labelled.root.absolute())}
     opened = RunDirectory.open(place, stored, command=command_line(), fresh=fresh, free=FREE)
     with spending() as spent, opened as directory:
@@ -113,6 +118,12 @@ def score_encoders(
     tables = (_table(lines, labelled, settings), spent.table())
     result = {"results": lines, **spent.record(), "out": str(directory.root)}
     return Outcome(result, tables, {"results": str(directory.result)})
+
+
+def _digest(labelled: LabelledSet) -> str:
+    """Name the videos, labels and splits, so that a run never goes on with others."""
+    text = json.dumps([[(video.id, video.label) for video in labelled.videos], [vars(split) for split in labelled.splits]])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _rows(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elo_cli.core.errors import TrainingError
+from elo_cli.core.errors import TrainingError, UsageError
 from elo_cli.core.seeds import derive, numpy_generator
 from elo_cli.core.settings import Settings, TrainSettings
 from elo_cli.core.weights import LossWeights
@@ -54,6 +54,8 @@ def evaluate(
     Args:
         progress: is told how many steps are done; may raise to stop.
     """
+    if not weights.active():  # grids hold such a point, and strategies may come to it
+        return Evaluation(-math.inf, None, "every weight is 0: there is nothing to learn", {})
     training = make_training(
         weights, settings.proxy, settings.objective, material.videos, material.rates, seed=settings.seed, precision=precision
     )
@@ -89,6 +91,21 @@ def measure(features: Any, settings: Settings) -> FitnessReport:
         scaling=given.scaling,
     )
     return report
+
+
+def check_fitness(settings: Settings, material: Material) -> None:
+    """Find out before any training whether the fitness can be measured.
+
+    Raises:
+        UsageError: there is no such measure, or there are more clusters than videos.
+    """
+    FITNESS.take(settings.fitness.measure)
+    videos = len(fitness_videos(material.videos, settings))
+    if settings.fitness.clusters > videos:
+        raise UsageError(
+            f"fitness.clusters is {settings.fitness.clusters}, but there are only {videos} videos to cluster.",
+            hint=f"Preprocess more videos, or lower it: --set fitness.clusters={max(2, videos // 4)}",
+        )
 
 
 def fitness_videos(videos: VideoSet, settings: Settings) -> list[Video]:

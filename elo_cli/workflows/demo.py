@@ -52,7 +52,7 @@ def run(*, settings: Settings, videos: Path | None, out: Path | None, fresh: boo
     settings = settings.model_copy(update={"workspace": str(root / "elo")})
     with spending() as spent:
         if videos is None:
-            _say(watch, "making 540 videos of twelve motions")
+            watch.note(f"making {HEAP + EXAMPLES * len(MOTIONS)} videos of {len(MOTIONS)} motions")
             labelled_root: Path = root / "labelled"
             heap = root / "videos"
             make_videos(heap, labelled_root, settings.seed, watch)

@@ -147,7 +147,7 @@ def _extract(loaded: LoadedEncoder, material: Material, settings: Settings, run:
         "dimensions": features.matrix_ND.shape[1],
         "clips": settings.extract.clips,
         "encoder": loaded.card["sha256"],
-        "data": material.videos.fingerprint,
+        "data": material.fingerprint,
     }
     write_json(run.result, result)
     return result

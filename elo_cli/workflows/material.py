@@ -1,5 +1,6 @@
 """What several verbs need: the preprocessed set, the terms that it can serve, time and memory used."""
 
+import hashlib
 import resource
 import shlex
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from elo_cli.core.errors import DataError, UsageError
-from elo_cli.core.settings import ObjectiveSettings, PreprocessSettings, Settings
+from elo_cli.core.settings import ClipSettings, ObjectiveSettings, PreprocessSettings, Settings
 from elo_cli.core.strict_yaml import load_yaml
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.loader import StoredRates
+from elo_cli.data.sampling import ClipSampler
 from elo_cli.data.video_set import VideoSet
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
@@ -27,6 +29,12 @@ class Material:
 
     videos: VideoSet
     preprocess: PreprocessSettings
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name the segments and how they were made."""
+        how = self.preprocess.model_dump_json(exclude={"workers", "video_seconds_limit", "videos_per_shard"})
+        return hashlib.sha256(f"{self.videos.fingerprint} {how}".encode()).hexdigest()[:16]
 
     @property
     def rates(self) -> StoredRates:
@@ -43,6 +51,8 @@ def open_material(root: Path) -> Material:
     run = RunDirectory(root)
     if not run.settings.exists():
         raise DataError(f"{root} is not a preprocessed set.", hint="Make one first: elo preprocess FOLDER_OF_VIDEOS")
+    if not run.result.exists():
+        raise DataError(f"{root} is not finished.", hint="Type the same elo preprocess again: it goes on where it stopped.")
     stored = load_yaml(run.settings, "the settings of the preprocessed set,")
     return Material(VideoSet(root), PreprocessSettings.model_validate(stored["preprocess"]))
 
@@ -68,6 +78,15 @@ def served_terms(settings: ObjectiveSettings, videos: VideoSet) -> tuple[tuple[T
             hint="Widen objective.terms or preprocess with them.",
         )
     return terms, lacking
+
+
+def check_clips(material: Material, clip: ClipSettings) -> None:
+    """Make sure that there are segments as long as a clip.
+
+    Raises:
+        DataError: there is none.
+    """
+    ClipSampler(material.videos, clip, frozenset({"clip"}), batch=1, seed=0)
 
 
 def read_loss(path: Path, terms: tuple[Term, ...]) -> LossWeights:

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from elo_cli.core.errors import MachineError
+from elo_cli.core.errors import DataError, MachineError
 from elo_cli.core.files import PART, storage_errors, write_atomic, write_json
 from elo_cli.core.settings import PreprocessSettings, Settings
 from elo_cli.core.strict_yaml import load_yaml
@@ -53,13 +53,19 @@ def run(*, settings: Settings, source: Path, out: Path | None, fresh: bool, watc
     """Preprocess all videos of a source.
 
     Raises:
-        DataError: the source does not exist or holds no video.
+        DataError: the source does not exist, or holds no video that can be used.
         StorageError: the shards cannot be written; finished ones stay.
     """
     listed = list_videos(source)
     root = out or Workspace(Path(settings.workspace)).place("dataset", fresh=fresh)
     with spending() as spent:
         result, run_root = pack_videos(root, listed, settings.preprocess, str(source.absolute()), fresh=fresh, watch=watch)
+    if not result["videos"]:
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in result["failures"].items())
+        raise DataError(
+            f"Not one of {len(listed)} videos could be used: {reasons}.",
+            hint=f"{RunDirectory(run_root).failures} says why for each.",
+        )
     tables = [_summary(result), spent.table()]
     if result["failures"]:
         rows = [(reason, str(count)) for reason, count in sorted(result["failures"].items(), key=lambda item: -item[1])]

@@ -88,22 +88,23 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     weights = choose_loss(settings, loss, terms)
     dump = settings.model_dump(mode="json")
     stored = {key: dump[key] for key in ("seed", "objective", "pretrain", "machine")}
-    stored |= {"loss": weights.to_names(), "data": material.videos.fingerprint}
+    stored |= {"loss": weights.to_names(), "data": material.fingerprint, "computed": precision.describe()}
     place = out or Workspace(Path(settings.workspace)).place("pretrain", fresh=fresh)
+    # Before the directory is made: what cannot begin shall not bind the next attempt to its settings.
+    training = make_training(
+        weights,
+        settings.pretrain,
+        settings.objective,
+        material.videos,
+        material.rates,
+        seed=settings.seed,
+        precision=precision,
+    )
     opened = RunDirectory.open(place, stored, command=command_line(), fresh=fresh, free=FREE, threads=precision.threads)
     with spending() as spent, opened as directory:
         for change in directory.environment_changes:
             watch.warn(f"The environment changed since this run began: {change}")
         write_atomic(directory.loss, dump_yaml(weights.to_names()).encode())
-        training = make_training(
-            weights,
-            settings.pretrain,
-            settings.objective,
-            material.videos,
-            material.rates,
-            seed=settings.seed,
-            precision=precision,
-        )
         _resume(training, directory, watch)
         last = _train(training, settings, directory, watch)
         result = _export(training, settings, material, weights, directory, last)
@@ -144,7 +145,6 @@ def _train(training: Training, settings: Settings, run: RunDirectory, watch: Wat
             log.append(_line(record))
         if last or (record.step + 1) % every == 0:
             _save(training, run, record)
-            continue
         try:
             watch.check()
         except Stopped:
@@ -178,7 +178,7 @@ def _export(
         "loss": weights.to_names(),
         "steps": settings.pretrain.steps,
         "seed": settings.seed,
-        "data": material.videos.fingerprint,
+        "data": material.fingerprint,
         "videos": len(material.videos.videos),
         "short_side": material.preprocess.short_side,
     }

@@ -26,9 +26,19 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.strategies import SHELF as STRATEGIES
 from elo_cli.strategies import Strategy
-from elo_cli.workflows.candidate import Evaluation, evaluate, step_seconds
+from elo_cli.workflows.candidate import Evaluation, check_fitness, evaluate, step_seconds
 from elo_cli.workflows.events import Outcome, Table, Watch
-from elo_cli.workflows.material import Material, Spent, about, command_line, dataset_root, open_material, served_terms, spending
+from elo_cli.workflows.material import (
+    Material,
+    Spent,
+    about,
+    check_clips,
+    command_line,
+    dataset_root,
+    open_material,
+    served_terms,
+    spending,
+)
 
 FREE = frozenset({"machine.loader_workers", "machine.threads"})
 
@@ -51,6 +61,7 @@ def plan_search(
 ) -> Outcome:
     """Say what a search would do; writes nothing."""
     material = open_material(dataset_root(settings, data))
+    check_fitness(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
     strategy = make_strategy(strategy_name, len(terms), settings.seed, population, {})
     candidates = rounds * strategy.population
@@ -95,7 +106,7 @@ class Search:
     def __init__(self, settings: Settings, name: str, rounds: int, population: int | None) -> None:
         self.settings, self.name, self.rounds, self.population = settings, name, rounds, population
 
-    def stored(self, material: Material) -> dict[str, Any]:
+    def stored(self, material: Material, precision: Precision) -> dict[str, Any]:
         """What must be the same when the search goes on."""
         dump = self.settings.model_dump(mode="json")
         kept = {key: dump[key] for key in ("seed", "objective", "proxy", "fitness", "machine")}
@@ -105,7 +116,7 @@ class Search:
             "population": self.population,
             "sigma": self.settings.search.sigma,
         }
-        return {**kept, "search": search, "data": material.videos.fingerprint}
+        return {**kept, "search": search, "data": material.fingerprint, "computed": precision.describe()}
 
     def run(self, data: Path | None, out: Path, fresh: bool, watch: Watch) -> Outcome:
         """Search to the end, or go on where an earlier run stopped.
@@ -116,11 +127,13 @@ class Search:
         root = dataset_root(self.settings, data)
         material = open_material(root)
         precision = Precision.choose(self.settings.machine)
+        check_fitness(self.settings, material)
         terms, lacking = served_terms(self.settings.objective, material.videos)
         if lacking:
             watch.note(f"The preprocessed set has no {' and no '.join(lacking)}: the terms that read it are left out.")
+        check_clips(material, self.settings.proxy.clip)  # before the directory is made, which binds to these settings
         opened = RunDirectory.open(
-            out, self.stored(material), command=command_line(), fresh=fresh, free=FREE, threads=precision.threads
+            out, self.stored(material, precision), command=command_line(), fresh=fresh, free=FREE, threads=precision.threads
         )
         with spending() as spent, opened as run:
             for change in run.environment_changes:
