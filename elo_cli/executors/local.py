@@ -136,8 +136,9 @@ def _end(worker: _Worker[Job]) -> None:
 
 
 def _serve(pipe: Connection, function: Callable[[Job, Report], Result], parent: int) -> None:
-    """The life of a worker: it ends when its parent does, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The life of a worker: it ends when its parent does, and leaves signals to it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):  # sent to the whole group, they are the parent's business
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         # PR_SET_PDEATHSIG: after a kill -9 of the parent no orphan may go on writing.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

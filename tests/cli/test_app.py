@@ -212,7 +212,10 @@ def test_a_second_ctrl_c_stops_at_once(desk: Desk) -> None:
 
 def test_presets_are_listed_shown_and_copied(desk: Desk) -> None:
     assert elo("presets").stdout == "demo   a look around\nsmall  a small run\n"
-    assert json.loads(elo("presets", "--json").stdout) == {"demo": "elo demo\na look around", "small": "elo all\na small run. Quick."}
+    assert json.loads(elo("presets", "--json").stdout) == {
+        "demo": "elo demo\na look around",
+        "small": "elo all\na small run. Quick.",
+    }
     text = "# elo all\n# a small run. Quick.\npretrain: {steps: 20}\n"
     assert elo("presets", "show", "small").stdout == text
     assert elo("presets", "copy", "small").exit_code == 0 and Path("small.yaml").read_text() == text

@@ -58,7 +58,7 @@ def start(line: str, folder: Path, *, die_at: str | None = None, prepare: Callab
     Args:
         line: what is typed after `elo`.
         folder: the working directory.
-        die_at: the moment of its `kill -9`, as `tests/support/dying` reads it.
+        die_at: the moment of its `kill -9` or of another signal, as `tests/support/dying` reads it.
         prepare: called in the new process before anything else.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ELO_")}

@@ -1,7 +1,7 @@
-"""Ends the run with `kill -9` at a chosen moment; Python imports it at its start wherever this folder is on the path.
+"""Sends the command a signal at a chosen moment; Python imports this at its start wherever this folder is on the path.
 
-DIE_AT=EVENT:PART:COUNT names the audit event (`open`, `os.rename`), a part of the path, and which time it is that ends it.
-A worker process takes its parent, the command itself, down first.
+DIE_AT=EVENT:PART:COUNT:SIGNAL names the audit event (`open`, `os.rename`), a part of the path, and which time
+it is that counts; KILL if no signal is named. A worker process sends it to its parent, the command itself, first.
 """
 
 import multiprocessing
@@ -11,18 +11,19 @@ import sys
 
 
 def _arm() -> None:
-    event, part, count = os.environ["DIE_AT"].split(":")
+    event, part, count, *name = os.environ["DIE_AT"].split(":")
+    number = signal.Signals[f"SIG{name[0]}"] if name else signal.SIGKILL
     seen = 0
 
-    def hook(name: str, arguments: "tuple[object, ...]") -> None:
+    def hook(found: str, arguments: "tuple[object, ...]") -> None:
         nonlocal seen
-        if name != event or part not in str(arguments[1 if name == "os.rename" else 0]):
+        if found != event or part not in str(arguments[1 if found == "os.rename" else 0]):
             return
         seen += 1
         if seen == int(count):
             if multiprocessing.parent_process() is not None:
-                os.kill(os.getppid(), signal.SIGKILL)
-            os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getppid(), number)
+            os.kill(os.getpid(), number)
 
     sys.addaudithook(hook)
 
