@@ -7,7 +7,7 @@ shapes of torchvision's `r2plus1d_18`, the classifier `fc` aside.
 from torch import Tensor, nn
 from torchvision.models.video.resnet import BasicBlock, Bottleneck, Conv2Plus1D
 
-from elo_cli.nets.blocks import STAGES, Encoding, stack_stage, start_residual
+from elo_cli.nets.blocks import Encoding, add_stages, run_stages, start_residual
 
 
 def _shortcut(channels: int, out: int, stride: int) -> nn.Module:
@@ -40,20 +40,8 @@ class Encoder(nn.Module):
             made: nn.Module = kind(inputs, planes, Conv2Plus1D, stride, shortcut)
             return made
 
-        inputs = width
-        for number, blocks in enumerate(STAGES[depth]):
-            planes = width * 2**number
-            stage = stack_stage(
-                block, _shortcut, inputs, planes, expansion=kind.expansion, blocks=blocks, stride=1 if number == 0 else 2
-            )
-            self.add_module(f"layer{number + 1}", stage)
-            inputs = planes * kind.expansion
+        add_stages(self, block, _shortcut, depth, width, kind.expansion)
         start_residual(self)
 
     def forward(self, clip_BCTHW: Tensor) -> Encoding:
-        features = self.stem(clip_BCTHW)
-        stages = []
-        for number in range(1, 5):
-            features = self.get_submodule(f"layer{number}")(features)
-            stages.append(features)
-        return Encoding((stages[0], stages[1], stages[2], stages[3]), features.float().mean((2, 3, 4)))
+        return run_stages(self, self.stem(clip_BCTHW))

@@ -33,24 +33,40 @@ def widths(depth: int, width: int) -> tuple[int, int, int, int]:
     return (width * expansion, 2 * width * expansion, 4 * width * expansion, 8 * width * expansion)
 
 
-def stack_stage(
-    block: Callable[[int, int, int, nn.Module | None], nn.Module],
-    shortcut: Callable[[int, int, int], nn.Module],
-    channels: int,
-    planes: int,
-    *,
-    expansion: int,
-    blocks: int,
-    stride: int,
-) -> nn.Sequential:
-    """Stack the residual blocks of one stage; the first may shrink and widen, and then has a projecting shortcut."""
-    layers = []
-    for number in range(blocks):
-        step = stride if number == 0 else 1
-        projects = step != 1 or channels != planes * expansion
-        layers.append(block(channels, planes, step, shortcut(channels, planes * expansion, step) if projects else None))
-        channels = planes * expansion
-    return nn.Sequential(*layers)
+Block = Callable[[int, int, int, nn.Module | None], nn.Module]
+Shortcut = Callable[[int, int, int], nn.Module]
+
+
+def add_stages(encoder: nn.Module, block: Block, shortcut: Shortcut, depth: int, width: int, expansion: int) -> None:
+    """Give an encoder its four stages of residual blocks, `layer1` to `layer4`.
+
+    Args:
+        encoder: gets the stages as children; its stem ends in `width` channels.
+        block: makes a block from (input channels, planes, stride, shortcut or None).
+        shortcut: makes a projection from (input channels, output channels, stride).
+        depth: a key of `STAGES`.
+        width: channels of the first stage.
+        expansion: output channels of a block for each plane.
+    """
+    channels = width
+    for number, blocks in enumerate(STAGES[depth]):
+        planes, layers = width * 2**number, []
+        for position in range(blocks):
+            stride = 2 if number > 0 and position == 0 else 1
+            projects = stride != 1 or channels != planes * expansion
+            projection = shortcut(channels, planes * expansion, stride) if projects else None
+            layers.append(block(channels, planes, stride, projection))
+            channels = planes * expansion
+        encoder.add_module(f"layer{number + 1}", nn.Sequential(*layers))
+
+
+def run_stages(encoder: nn.Module, features: Tensor) -> Encoding:
+    """Run the stages that `add_stages` made; x_m is the last one averaged over time and space, in float32."""
+    stages = []
+    for number in range(1, 5):
+        features = encoder.get_submodule(f"layer{number}")(features)
+        stages.append(features)
+    return Encoding((stages[0], stages[1], stages[2], stages[3]), features.float().flatten(2).mean(2))
 
 
 def start_residual(module: nn.Module) -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from elo_cli.core.errors import TrainingError, UsageError
 from elo_cli.core.seeds import derive, numpy_generator
-from elo_cli.core.settings import Settings, TrainSettings
+from elo_cli.core.settings import ClipSettings, Settings, TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import Video, VideoSet
@@ -64,22 +65,24 @@ def evaluate(
             progress(record.step + 1)
     except TrainingError as error:
         return Evaluation(-math.inf, None, f"diverged: {error.message}", {})
+    report = encoder_fitness(training.objective.encoders["rgb"], settings.proxy.clip, material, settings, precision)
+    value = report.value if math.isfinite(report.value) else None
+    return Evaluation(report.score, value, report.collapsed, dict(report.details))
+
+
+def encoder_fitness(
+    encoder: nn.Module, clip: ClipSettings, material: Material, settings: Settings, precision: Precision
+) -> FitnessReport:
+    """Measure an RGB encoder by the fitness that the settings name, on one clip of each of the shared videos."""
     features = extract(
-        training.objective.encoders["rgb"],
-        ClipReader(material.videos, settings.proxy.clip, material.rates),
+        encoder,
+        ClipReader(material.videos, clip, material.rates),
         fitness_videos(material.videos, settings),
         clips=1,
         batch=settings.extract.batch,
         precision=precision,
         progress=lambda done: None,
     )
-    report = measure(features, settings)
-    value = report.value if math.isfinite(report.value) else None
-    return Evaluation(report.score, value, report.collapsed, dict(report.details))
-
-
-def measure(features: Any, settings: Settings) -> FitnessReport:
-    """Apply the fitness that the settings name."""
     given = settings.fitness
     report: FitnessReport = FITNESS.take(given.measure).measure(
         features,

@@ -9,16 +9,14 @@ from pathlib import Path
 
 from elo_cli.core.errors import DataError, MachineError
 from elo_cli.core.settings import EncoderSettings, Settings
-from elo_cli.data.loader import ClipReader
 from elo_cli.datasets import LabelledSet
-from elo_cli.engine.extract import extract as extract_features
 from elo_cli.engine.objective import build_encoder
 from elo_cli.engine.precision import Precision
 from elo_cli.executors.local import LocalPool, Lost
 from elo_cli.prepare.scenes import MOTIONS, SceneJob, scene_jobs, write_scene, zipf_counts
 from elo_cli.run.environment import processors
 from elo_cli.workflows import benchmark, evolve, extract, preprocess, pretrain
-from elo_cli.workflows.candidate import fitness_videos, measure
+from elo_cli.workflows.candidate import encoder_fitness
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.extract import LoadedEncoder
 from elo_cli.workflows.material import dataset_root, open_material, spending
@@ -138,19 +136,10 @@ def _fitness_table(settings: Settings, pretrained: dict[str, Path]) -> tuple[Tab
         "untrained": build_encoder("rgb", architecture, settings.seed),
         **{name: one.network for name, one in loaded.items()},
     }
-    reader, precision = ClipReader(material.videos, first.clip, material.rates), Precision.choose(settings.machine)
+    precision = Precision.choose(settings.machine)
     rows, values = [], {}
     for name, network in networks.items():
-        features = extract_features(
-            network,
-            reader,
-            fitness_videos(material.videos, settings),
-            clips=1,
-            batch=settings.extract.batch,
-            precision=precision,
-            progress=lambda done: None,
-        )
-        report = measure(features, settings)
+        report = encoder_fitness(network, first.clip, material, settings, precision)
         values[name] = report.value
         rows.append((name, report.collapsed or f"{report.value:.4f}"))
     given = settings.fitness
