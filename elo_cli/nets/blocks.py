@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 # Blocks of each of the four stages of a ResNet; 10 is one block a stage.
 STAGES = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
-SITES = (1, 2, 3, 4)
 
 
 class Encoding(NamedTuple):
@@ -25,12 +24,6 @@ class Encoding(NamedTuple):
         """Return the part that belongs to clips [start, stop)."""
         first, second, third, fourth = (stage[start:stop] for stage in self.stages)
         return Encoding((first, second, third, fourth), self.vector_BD[start:stop])
-
-
-def widths(depth: int, width: int) -> tuple[int, int, int, int]:
-    """Channels of the output of each stage; the last is the dimension D of x_m."""
-    expansion = 4 if depth == 50 else 1
-    return (width * expansion, 2 * width * expansion, 4 * width * expansion, 8 * width * expansion)
 
 
 Block = Callable[[int, int, int, nn.Module | None], nn.Module]

@@ -5,7 +5,6 @@ import torch
 from torchvision.models.video import r2plus1d_18
 
 from elo_cli.encoders.r2plus1d import Encoder
-from elo_cli.nets.blocks import widths
 
 
 def test_it_is_torchvisions_network_at_full_width() -> None:
@@ -36,7 +35,7 @@ def test_it_is_torchvisions_network_at_full_width() -> None:
 def test_other_forms_run(channels: int, depth: int, width: int, shape: tuple[int, int, int]) -> None:
     encoder = Encoder(channels, depth, width)
     encoding = encoder(torch.randn(2, channels, *shape))
-    assert [stage.shape[1] for stage in encoding.stages] == list(widths(depth, width))
+    assert [stage.shape[1] for stage in encoding.stages] == [width * 2**number * (4 if depth == 50 else 1) for number in range(4)]
     frames = [stage.shape[2] for stage in encoding.stages]
     assert frames[0] == shape[0] and frames == sorted(frames, reverse=True)
     torch.testing.assert_close(encoding.vector_BD, encoding.stages[3].mean((2, 3, 4)))
