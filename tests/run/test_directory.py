@@ -28,7 +28,7 @@ def test_it_is_made_with_settings_and_environment(tmp_path: Path) -> None:
         assert load_yaml(run.settings, "settings") == SETTINGS
         assert run.settings.read_text().startswith("loader:\n  batch: 32\n  workers: 2\nlr: ")
         assert run.environment_changes == ()
-    assert {path.name for path in run.root.iterdir()} == {"settings.yaml", "environment.json", "lock"}
+    assert {path.name for path in run.root.iterdir()} == {"settings.yaml", "environment.json", "lock", "log.jsonl"}
 
 
 def test_every_path_has_a_name_of_its_own(tmp_path: Path) -> None:
