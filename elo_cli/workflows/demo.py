@@ -59,7 +59,7 @@ def run(*, settings: Settings, videos: Path | None, out: Path | None, fresh: boo
         pretrained = _five_commands(settings, heap, fresh, watch)
         labelled = _labels(settings, labelled_root)
         if labelled is None:
-            table, result = _fitness_table(settings, pretrained)
+            table, result = _fitness_table(settings, pretrained, watch)
         else:
             _say(watch, f"elo benchmark folder --root {labelled_root}")
             place = Path(settings.workspace) / "benchmark-folder"
@@ -102,6 +102,7 @@ def _five_commands(settings: Settings, heap: Path, fresh: bool, watch: Watch) ->
     workspace = Path(settings.workspace)
     _say(watch, f"elo preprocess {heap}")
     preprocess.run(settings=settings, source=heap, out=None, fresh=fresh, watch=watch)
+    settings = _fitting(settings, watch)
     _say(watch, "elo evolve --strategy cma-es")
     evolve.run(settings=settings, data=None, out=None, fresh=fresh, watch=watch)
     uniform = workspace / "pretrain-uniform"
@@ -112,6 +113,16 @@ def _five_commands(settings: Settings, heap: Path, fresh: bool, watch: Watch) ->
     _say(watch, "elo extract-features")
     extract.run(settings=settings, source=None, encoder=None, out=None, fresh=fresh, watch=watch)
     return {"uniform loss": Path(uniform_run.files["encoder"]), "evolved loss": Path(evolved.files["encoder"])}
+
+
+def _fitting(settings: Settings, watch: Watch) -> Settings:
+    """Lower the number of clusters where a folder has too few videos for it; it is said."""
+    videos = len(open_material(dataset_root(settings, None)).videos.videos)
+    clusters = max(2, min(settings.fitness.clusters, videos // 4))
+    if clusters == settings.fitness.clusters:
+        return settings
+    watch.note(f"{videos} videos are few: the fitness looks at {clusters} clusters instead of {settings.fitness.clusters}.")
+    return settings.model_copy(update={"fitness": settings.fitness.model_copy(update={"clusters": clusters})})
 
 
 def _say(watch: Watch, command: str) -> None:
@@ -126,8 +137,9 @@ def _labels(settings: Settings, root: Path) -> LabelledSet | None:
         return None
 
 
-def _fitness_table(settings: Settings, pretrained: dict[str, Path]) -> tuple[Table, dict[str, object]]:
+def _fitness_table(settings: Settings, pretrained: dict[str, Path], watch: Watch) -> tuple[Table, dict[str, object]]:
     """Without labels: the fitness of each encoder's features."""
+    settings = _fitting(settings, watch)
     material = open_material(dataset_root(settings, None))
     loaded = {name: LoadedEncoder.load(path) for name, path in pretrained.items()}
     first = next(iter(loaded.values()))
