@@ -64,9 +64,12 @@ VIDEO_REASONS = (
     "too-large",  # more pixels than the bound
     "too-short",  # fewer frames than a clip needs
     "decode-error",  # anything else that FFmpeg reports
+    "out-of-memory",  # it needs more than a worker may allocate
     "timeout",  # it took longer than one video may
-    "crash",  # the worker process died of it
+    "crash",  # the worker process died of it, twice
 )
+
+VIDEO_STAGES = ("open", "decode", "sound", "flow", "store")  # where a video can fail
 
 
 class MachineError(EloError):

@@ -15,6 +15,7 @@ Workers = Annotated[
     Annotated[int, Field(ge=1)] | Literal["auto"],
     Field(description="processes or threads; auto: one for each processor this process may use"),
 ]
+FlowName = Literal["none", "dis-ultrafast", "dis-fast", "dis-medium", "farneback", "tv-l1", "raft", "motion-vectors"]
 
 
 class Section(BaseModel):
@@ -31,16 +32,39 @@ class PreprocessSettings(Section):
     segment_seconds: float = Field(8.0, gt=0, le=3600, description="length of one segment")
     max_segments: int = Field(3, ge=1, le=10_000, description="segments of one video at most, evenly spread")
     min_seconds: float = Field(0.5, ge=0, description="a shorter stretch than this is not kept")
-    flow: Literal["none", "ultrafast", "fast", "medium"] = Field("medium", description="preset of the DIS optical flow")
+    deinterlace: bool = Field(True, description="show one field of a frame that says it is interlaced, not two moments at once")
+    flow: FlowName = Field("dis-medium", description="how optical flow is estimated; motion-vectors: those of the codec, nearly free")
+    flow_weights: str | None = Field(None, description="file of RAFT's weights (torchvision's, .pth or .safetensors); only for raft")
     audio: bool = Field(True, description="store the log-mel spectrogram of the sound")
     audio_rate: int = Field(16_000, ge=4000, le=192_000, description="samples per second of the sound before the spectrogram")
     mels: int = Field(80, ge=8, le=256, description="mel bands")
     window_seconds: float = Field(0.025, gt=0, le=1, description="length of a spectrogram window")
     hop_seconds: float = Field(0.010, gt=0, le=1, description="time between spectrogram frames")
     max_pixels: int = Field(2**26, ge=1, description="a source frame with more pixels than this is refused")
+    storage: Literal["raw", "jpeg"] = Field("raw", description="raw: read without decoding; jpeg: about ten times smaller")
+    jpeg_quality: int = Field(90, ge=1, le=100, description="quality of frames and flow under storage jpeg")
+    videos_per_shard: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = Field(
+        "auto", description="videos that share one shard file; auto: 1, and 64 from 10,000 videos on"
+    )
+    on_error: Literal["skip", "stop"] = Field("skip", description="what a video that cannot be used does to the run")
+    max_failures: int | None = Field(None, ge=0, description="more failed videos than this stop the run; null: no bound")
     video_seconds_limit: float = Field(600.0, gt=0, description="time that one video may take before it counts as failed")
-    videos_per_shard: int = Field(8, ge=1, le=10_000, description="videos that share one shard file")
+    worker_memory: float = Field(4.0, ge=0.25, description="GiB that a worker process may allocate before its video counts as failed")
+    engine: str = Field("local", description="what spreads the work: a file of elo_cli/executors")
     workers: Workers = "auto"
+
+    @model_validator(mode="after")
+    def _possible(self) -> "PreprocessSettings":
+        # 16:9 at the stored size, with a copy of the frames and both flows in 32 bits.
+        largest = self.segment_seconds * self.fps * self.short_side**2 * 16 / 9 * (3 if self.flow == "none" else 24)
+        if largest > self.worker_memory * 2**30 / 2:
+            raise ValueError(
+                f"a segment of {self.segment_seconds:g} s needs about {largest / 2**30:.1f} GiB, over half of worker_memory:"
+                " shorten segment_seconds (and raise max_segments), or raise worker_memory"
+            )
+        if (self.flow_weights is not None) != (self.flow == "raft"):
+            raise ValueError("flow_weights names the file of RAFT's weights: it goes with flow raft, and only with it")
+        return self
 
 
 class ClipSettings(Section):
