@@ -1,9 +1,10 @@
 """The checks of this project: `pip install nox && nox`.
 
-`nox` alone runs lint, types, imports and tests, and prints what each took; `nox -s build` and
-`nox -s minimums` run on request. Everything comes from `uv.lock` and stays under `.nox`. Types,
-imports and tests share one environment, because a PyTorch with CUDA takes 5 GB; lint makes do with
-a few megabytes of its own, so that `nox -s lint` answers at once. Arguments after `--` go to pytest.
+`nox` alone runs lint, types, imports and tests, and prints what each took; `nox -s build`,
+`nox -s minimums` and `nox -s perf` run on request. Everything comes from `uv.lock` and stays under
+`.nox`. Types, imports, tests and perf share one environment, because a PyTorch with CUDA takes 5 GB;
+lint makes do with a few megabytes of its own, so that `nox -s lint` answers at once. Arguments after
+`--` go to pytest, those of perf to the measurement.
 """
 
 import os
@@ -109,3 +110,9 @@ def minimums(session: nox.Session) -> None:
     lowest = ["--resolution", "lowest-direct", "--upgrade"]
     run(session, environment, "uv", "pip", "install", "--quiet", *lowest, "--editable", ".", *tools)
     run(session, environment, "pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def perf(session: nox.Session) -> None:
+    """Measure preprocessing against bare loops and ffmpeg; needs a quiet machine (docs/speed.md)."""
+    run(session, shared(session), "python", "-m", "tests.perf.preprocessing", *session.posargs)

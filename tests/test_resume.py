@@ -6,6 +6,7 @@ and once by the clock, and then runs to its end.
 
 import random
 import shutil
+import json
 import signal
 import sys
 import time
@@ -72,8 +73,9 @@ def test_a_killed_preprocess_goes_on(whole: Path, tmp_path: Path) -> None:
     folder = copy(whole, tmp_path)
     dataset = folder / "elo" / "dataset"
     command = f"{PREPROCESS} --set preprocess.workers=2"
-    kill(command, folder, "os.rename:shard-000001:1")  # its bytes are written, its name is not
-    assert not (dataset / "shards" / "shard-000001.safetensors").exists()
+    plan = [json.loads(line)["shard"] for line in (whole / "elo" / "dataset" / "plan.jsonl").read_text().splitlines()]
+    kill(command, folder, f"os.rename:{plan[1]}:1")  # its bytes are written, its name is not
+    assert not (dataset / "shards" / plan[1]).exists()
     assert list(dataset.glob("shards/*.part"))
     kill_by_clock(command, folder, dataset / "environment.json")
     kill(command, folder, "os.rename:result.json:1")  # all shards are there, the count is not
@@ -113,7 +115,7 @@ def test_a_preprocess_whose_workers_get_the_signal_too_blames_no_video(whole: Pa
     folder = copy(whole, tmp_path)
     dataset = folder / "elo" / "dataset"
     # As service managers and clusters stop a job: every process of it is told, a worker in the midst of a shard too.
-    found, said, complained = finish(start(PREPROCESS, folder, die_at="os.rename:shard-000002:1:TERM"))
+    found, said, complained = finish(start(PREPROCESS, folder, die_at="os.rename:.safetensors:3:TERM"))
     assert found == 75, complained
     assert f"elo {PREPROCESS}" in complained and said == ""
     wait_for(lambda: not processes_in(folder), 10)

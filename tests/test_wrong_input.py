@@ -54,7 +54,9 @@ def test_a_folder_without_videos_and_one_that_is_not_there(tmp_path: Path) -> No
     (tmp_path / "none" / "notes.txt").write_text("no film")
     refused(elo("preprocess none", tmp_path), 3, "There is no video in", "Videos end in .3gp", ".mp4")
     refused(elo("preprocess nowhere", tmp_path), 3, "nowhere cannot be read: No such file or directory", "Check the path")
-    refused(elo("preprocess none/notes.txt", tmp_path), 3, "neither a video nor a list of videos", ".csv or .jsonl")
+    refused(elo("preprocess none/notes.txt", tmp_path), 3, "notes.txt, line 1: there is no file", "Paths are relative")
+    (tmp_path / "none" / "notes.pdf").write_text("no film")
+    refused(elo("preprocess none/notes.pdf", tmp_path), 3, "neither a video nor a list of videos", ".csv", ".jsonl", ".txt")
     assert files(tmp_path) == ["none/notes.txt"]
 
 
@@ -134,15 +136,16 @@ def test_a_full_disk_keeps_the_finished_shards(empty: Path) -> None:
     line = "preprocess videos --set preprocess.videos_per_shard=2"
     code, said, complained = finish(start(line, empty, prepare=limit_files))
     assert code == 74, complained
-    assert "shard-000002.safetensors cannot be written: File too large" in complained
+    plan = [json.loads(line)["shard"] for line in (empty / "elo" / "dataset" / "plan.jsonl").read_text().splitlines()]
+    assert f"{plan[2]} cannot be written: File too large" in complained
     assert "what was finished before is safe" in complained and said == ""
     dataset = empty / "elo" / "dataset"
-    assert files(dataset / "shards") == ["shard-000000.safetensors", "shard-000001.safetensors"]
+    assert files(dataset / "shards") == sorted(plan[:2])
     before = hashes(dataset, "shards/*")
-    times = [path.stat().st_mtime_ns for path in sorted(dataset.glob("shards/*"))]
+    times = [(dataset / "shards" / name).stat().st_mtime_ns for name in plan[:2]]
     assert elo(line, empty).exit_code == 0
     assert hashes(dataset, "shards/*").items() > before.items()
-    assert [path.stat().st_mtime_ns for path in sorted(dataset.glob("shards/*"))][:2] == times
+    assert [(dataset / "shards" / name).stat().st_mtime_ns for name in plan[:2]] == times
 
 
 def test_a_full_disk_while_training(done: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from elo_cli.core.errors import StorageError
 
@@ -24,29 +24,43 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a stream whose content appears at `path` when the block ends well, and not at all otherwise.
+
+    At every moment `path` holds the old or the new content; until the end the new one is in `path` + ".part".
+
+    Raises:
+        StorageError: the disk is full, read-only, or failed; no partial file is left, as after any exception.
+    """
+    temporary = path.with_name(path.name + PART)
+    with storage_errors(path):
+        try:
+            with open(temporary, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that at every moment `path` holds the old or the new content.
 
     Raises:
         StorageError: the disk is full, read-only, or failed; no partial file is left.
     """
-    temporary = path.with_name(path.name + PART)
-    with storage_errors(path):
-        try:
-            with open(temporary, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_directory(path.parent)
+    with atomic_file(path) as stream:
+        stream.write(content)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically."""
-    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    # Names that are not UTF-8 have lone surrogates; JSON's escape for them is Python's.
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def sync_directory(path: Path) -> None:

@@ -5,7 +5,7 @@ preset, `elo.yaml`, `--config` and `--set`. Where the paper gives a value, it is
 in the preset `paper`; where the paper is silent, the description says so.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,14 +27,23 @@ class Section(BaseModel):
 class PreprocessSettings(Section):
     """How videos become shards."""
 
+    # What decides how the work is done, and nothing of what is stored of a video.
+    OPERATION: ClassVar = frozenset(
+        {"videos_per_shard", "on_error", "max_failures", "video_seconds_limit", "worker_memory", "engine", "workers"}
+    )
+
     fps: float = Field(12.5, gt=0, le=240, description="stored frames per second, picked by presentation time")
     short_side: int = Field(128, ge=8, le=2048, description="pixels of the shorter side of a stored frame")
     segment_seconds: float = Field(8.0, gt=0, le=3600, description="length of one segment")
     max_segments: int = Field(3, ge=1, le=10_000, description="segments of one video at most, evenly spread")
     min_seconds: float = Field(0.5, ge=0, description="a shorter stretch than this is not kept")
     deinterlace: bool = Field(True, description="show one field of a frame that says it is interlaced, not two moments at once")
-    flow: FlowName = Field("dis-medium", description="how optical flow is estimated; motion-vectors: those of the codec, nearly free")
-    flow_weights: str | None = Field(None, description="file of RAFT's weights (torchvision's, .pth or .safetensors); only for raft")
+    flow: FlowName = Field(
+        "dis-medium", description="how optical flow is estimated; motion-vectors: those of the codec, nearly free"
+    )
+    flow_weights: str | None = Field(
+        None, description="file of RAFT's weights (torchvision's, .pth or .safetensors); only for raft"
+    )
     audio: bool = Field(True, description="store the log-mel spectrogram of the sound")
     audio_rate: int = Field(16_000, ge=4000, le=192_000, description="samples per second of the sound before the spectrogram")
     mels: int = Field(80, ge=8, le=256, description="mel bands")
@@ -49,7 +58,9 @@ class PreprocessSettings(Section):
     on_error: Literal["skip", "stop"] = Field("skip", description="what a video that cannot be used does to the run")
     max_failures: int | None = Field(None, ge=0, description="more failed videos than this stop the run; null: no bound")
     video_seconds_limit: float = Field(600.0, gt=0, description="time that one video may take before it counts as failed")
-    worker_memory: float = Field(4.0, ge=0.25, description="GiB that a worker process may allocate before its video counts as failed")
+    worker_memory: float = Field(
+        4.0, ge=0.25, description="GiB that a worker process may allocate before its video counts as failed"
+    )
     engine: str = Field("local", description="what spreads the work: a file of elo_cli/executors")
     workers: Workers = "auto"
 
@@ -65,6 +76,10 @@ class PreprocessSettings(Section):
         if (self.flow_weights is not None) != (self.flow == "raft"):
             raise ValueError("flow_weights names the file of RAFT's weights: it goes with flow raft, and only with it")
         return self
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings that decide what is stored of a video, as JSON: one set of shards shares them."""
+        return self.model_dump(mode="json", exclude={*self.OPERATION, *(("jpeg_quality",) if self.storage == "raw" else ())})
 
 
 class ClipSettings(Section):

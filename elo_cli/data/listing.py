@@ -1,50 +1,61 @@
-"""Which videos a source holds: a directory, a list file (CSV or JSON lines), or one video.
+"""Which videos a source holds: a directory, a list of videos, or one video.
 
-A list has the columns `path[,label][,split][,group]`, others are passed over; its paths are relative
-to the list's own folder and never lead out of it.
+A list's paths are relative to the list's own folder, or to a given root, and never lead out of it.
 """
 
-import csv
 import itertools
-import json
 import os
 import stat
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
 
-from elo_cli.core.errors import DataError
+from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.files import PART
+from elo_cli.data.layouts import ARCHIVES, JUNK, Annotations, Folder, read_annotations
+from elo_cli.data.lists import LIST_ENDINGS, Row, read_list
 
 VIDEO_ENDINGS = frozenset(
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .mts .m2ts .ts .3gp .wmv .flv .ogv .gif".split()  # noqa: SIM905
 )
-LIST_ENDINGS = (".csv", ".jsonl")
-COLUMNS = ("path", "label", "split", "group")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedVideo:
-    """One video of a source.
+    """One video of a source, or a stretch of one.
 
     Attributes:
-        path: where it is, absolute.
-        id: its path relative to the source (to the list's folder), with `/`, fit for UTF-8: bytes of a
-            file name that are no UTF-8 are written out as `\\xNN`.
-        label: its class: the name of the folder that holds it, or the list's column; None without one.
-        split: the list's column, None without one.
-        group: what it was cut from, by the list's column; None without one.
+        file: where it is, absolute; text, because a `Path` for each of two million videos takes twice the memory.
+        id: its path relative to the source (of a list: to its folder or root), with `/`, fit for UTF-8: bytes of a
+            file name that are no UTF-8 are written out as `\\xNN`. Of a stretch, `#t=START,END` follows, in
+            seconds, as in W3C's Media Fragments.
+        label: its class: what the set's annotations say, or the name of the folder that holds it, or the
+            list's column; None without one.
+        split: by the annotations or the list's column; None without one.
+        group: what it was cut from, by its name in UCF101 or by the list's column; None without one.
+        start_s: where the stretch begins, in seconds from the beginning of the video, >= 0; None: its beginning.
+        end_s: where it ends, in the same seconds, after the start; None: its end.
     """
 
-    path: Path
+    file: str
     id: str
     label: str | None = None
     split: str | None = None
     group: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it is, absolute."""
+        return Path(self.file)
 
 
-def list_videos(source: Path, endings: frozenset[str] = VIDEO_ENDINGS, *, allow_missing: bool = False) -> list[ListedVideo]:
+def list_videos(
+    source: Path, endings: frozenset[str] = VIDEO_ENDINGS, *, root: Path | None = None, allow_missing: bool = False
+) -> list[ListedVideo]:
     """List the videos of a source, sorted by id.
 
     In a directory these are the regular files with one of `endings` (in any case), at any depth.
@@ -52,70 +63,108 @@ def list_videos(source: Path, endings: frozenset[str] = VIDEO_ENDINGS, *, allow_
     followed, but no directory is entered twice. A list names its files whatever their ending.
 
     Args:
-        source: a directory, a `.csv` or `.jsonl` list, or one video.
+        source: a directory, a list (`.csv`, `.jsonl`, or `.txt` with one path a line), or one video.
         endings: of videos, lower case with the dot.
+        root: the directory that a list's paths are relative to; None: the list's own.
         allow_missing: keep the rows of a list whose file does not exist, instead of refusing the list.
 
     Raises:
         DataError: the source does not exist, cannot be read, or holds no video; or a list is damaged,
-            names a file twice, or names what is not a file inside its folder.
+            names a file twice with the same times, or names what is not a file inside its folder.
+        UsageError: there is a root, but the source is no list.
     """
     source = source.absolute()
+    archives: list[str] = []
     try:
         mode = source.stat().st_mode
+        if root is not None and not (stat.S_ISREG(mode) and source.suffix.lower() in LIST_ENDINGS):
+            raise UsageError(f"{source} is no list of videos: a root has no meaning for it.", hint="Leave the root out.")
         if stat.S_ISDIR(mode):
-            videos = list(_walk(source, endings))
+            videos = list(_walk(str(source), endings, archives))
         elif not stat.S_ISREG(mode):
             raise DataError(f"{source} is neither a folder nor a file.", hint="Give a folder of videos or a list of them.")
         elif source.suffix.lower() in LIST_ENDINGS:
-            videos = list(_read_list(source, allow_missing))
+            videos = _listed(source, source.parent if root is None else root.absolute(), endings, allow_missing)
         elif source.suffix.lower() in endings:
-            videos = [ListedVideo(source, _readable(source.name))]
+            videos = [ListedVideo(str(source), _readable(source.name))]
         else:
-            raise DataError(
-                f"{source} is neither a video nor a list of videos.", hint=f"Lists end in {' or '.join(LIST_ENDINGS)}."
-            )
+            raise DataError(f"{source} is neither a video nor a list of videos.", hint=f"Lists end in {', '.join(LIST_ENDINGS)}.")
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise DataError(f"{source} cannot be read: {reason}.", hint="Check the path and its permissions.") from error
+        place = getattr(error, "filename", None) or source
+        raise DataError(f"{place} cannot be read: {reason}.", hint="Check the path and its permissions.") from error
     if not videos:
-        raise DataError(f"There is no video in {source}.", hint=f"Videos end in {', '.join(sorted(endings))}.")
+        raise DataError(f"There is no video in {source}.", hint=_mend_empty(source, archives, endings))
     return _sorted(source, videos)
 
 
+def _mend_empty(source: Path, archives: list[str], endings: frozenset[str]) -> str:
+    """Say how to mend a source without videos."""
+    if archives:
+        more = f" and {len(archives) - 1} more" if len(archives) > 1 else ""
+        return f"Unpack the archives in it first: {min(archives)}{more}."
+    if source.is_file() and source.suffix.lower() in LIST_ENDINGS:
+        return "The list is empty: give every video a line."
+    return f"Videos end in {', '.join(sorted(endings))}."
+
+
 def _sorted(source: Path, videos: list[ListedVideo]) -> list[ListedVideo]:
-    """Sort by id, and refuse two videos of one id."""
-    videos = sorted(videos, key=lambda video: video.id)
+    """Sort by id, in place, and refuse two videos of one id."""
+    videos.sort(key=lambda video: video.id)
     for one, other in itertools.pairwise(videos):
         if one.id == other.id:
             raise DataError(f"Two videos of {source} are both called '{one.id}'.", hint="Rename one of them.")
     return videos
 
 
-def _walk(root: Path, endings: frozenset[str]) -> Iterator[ListedVideo]:
-    """Yield the videos under a directory.
+def _walk(root: str, endings: frozenset[str], archives: list[str]) -> Iterator[ListedVideo]:
+    """Yield the videos under a directory, and put the names of archives into `archives`.
 
     Real directories come before linked ones, so that a directory that can be reached in both ways
     is listed under its own name, and links that lead back end there.
     """
+    annotations = read_annotations(root)
     entered: set[tuple[int, int]] = set()
-    real, linked = [str(root)], list[str]()
+    real, linked = [root], list[str]()
     while real or linked:
         folder = real.pop() if real else linked.pop(0)
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in entered:
             continue
         entered.add((status.st_dev, status.st_ino))
+        below: list[os.DirEntry[str]] = []
         with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name.startswith(".") or entry.name.endswith(PART):
-                    continue
-                if _is_directory(entry):
-                    (linked if entry.is_symlink() else real).append(entry.path)
-                elif os.path.splitext(entry.name)[1].lower() in endings and _is_file(entry):
-                    path = Path(entry.path)
-                    label = None if path.parent == root else _readable(path.parent.name)
-                    yield ListedVideo(path, _readable(path.relative_to(root).as_posix()), label)
+            yield from _files(root, folder, entries, endings, annotations, below, archives)
+        for entry in sorted(below, key=lambda entry: entry.name):
+            (linked if entry.is_symlink() else real).append(entry.path)
+
+
+def _files(
+    root: str,
+    folder: str,
+    entries: "Iterator[os.DirEntry[str]]",
+    endings: frozenset[str],
+    annotations: Annotations | None,
+    below: "list[os.DirEntry[str]]",
+    archives: list[str],
+) -> Iterator[ListedVideo]:
+    """Yield the videos directly in a folder; put the folders in it into `below`, the names of archives into `archives`."""
+    relative = _readable(os.path.relpath(folder, root))
+    parts = () if folder == root else tuple(relative.split("/"))
+    told, prefix = Folder(parts, annotations), "".join(f"{part}/" for part in parts)
+    for entry in entries:
+        name = entry.name
+        if name.startswith(".") or name.endswith(PART) or name in JUNK:
+            continue
+        stem, ending = os.path.splitext(name)
+        if _is_directory(entry):
+            below.append(entry)
+        elif ending.lower() in endings and _is_file(entry):
+            stem = stem if stem.isascii() else _readable(stem)
+            note = told.note(stem)
+            yield ListedVideo(entry.path, prefix + _readable(name), note.label, note.split, note.group)
+        elif name.lower().endswith(ARCHIVES):
+            archives.append(_readable(name))
 
 
 def _is_directory(entry: "os.DirEntry[str]") -> bool:
@@ -134,98 +183,76 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
 
 def _readable(name: str) -> str:
     """Return a name that UTF-8 can hold; of a name that it can hold already, the name itself."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-class _Row(NamedTuple):
-    """One line of a list."""
-
-    line: int
-    values: dict[str, str | None]
-
-
-def _read_list(source: Path, allow_missing: bool) -> Iterator[ListedVideo]:
-    """Yield the videos that a list names, in its order."""
-    rows = _read_csv(source) if source.suffix.lower() == ".csv" else _read_jsonl(source)
-    seen: dict[Path, int] = {}
-    for row in rows:
+def _listed(source: Path, root: Path, endings: frozenset[str], allow_missing: bool) -> list[ListedVideo]:
+    """Return the videos that a list names, in its order."""
+    if not stat.S_ISDIR(os.stat(root).st_mode):
+        raise DataError(f"{root} is no folder.", hint="The root is the folder that the list's paths are relative to.")
+    home = "" if str(root) == "/" else str(root)
+    videos: list[ListedVideo] = []
+    lines, seen = array("Q"), dict[str, int]()
+    for row in read_list(source, endings):
         where = f"{source}, line {row.line}"
-        name = row.values["path"]
-        if not name:
-            raise DataError(f"{where}: the path is empty.", hint="Give every row the path of a video, relative to the list.")
-        path = _inside(source.parent, name, where)
-        if path in seen:
-            raise DataError(f"{where}: '{name}' was listed on line {seen[path]} already.", hint="Name every video once.")
-        seen[path] = row.line
-        try:
-            regular = stat.S_ISREG(os.stat(path).st_mode)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            if not allow_missing:
-                hint = "Paths are relative to the list's own folder. Mend or remove the row."
-                raise DataError(f"{where}: there is no file {path}.", hint=hint) from error
-            regular = True
-        except (OSError, ValueError) as error:  # a name of 300 characters, a NUL, a lone surrogate
-            raise DataError(f"{where}: {name!r} cannot be a file: {error}.", hint="Mend or remove the row.") from error
-        if not regular:
-            raise DataError(f"{where}: '{name}' is not a file.", hint="A list names video files, not folders.")
-        label, split, group = (row.values.get(column) or None for column in COLUMNS[1:])
-        yield ListedVideo(path, _readable(path.relative_to(source.parent).as_posix()), label, split, group)
-
-
-def _inside(folder: Path, name: str, where: str) -> Path:
-    """Return the absolute path that a list's row names, with `..` taken out."""
-    path = Path(os.path.normpath(folder / name))
-    if folder not in path.parents:
-        raise DataError(
-            f"{where}: '{name}' leads out of the list's folder, {folder}.",
-            hint="Put the list above its videos, or link them into its folder, and write paths relative to it.",
+        name = _inside(root, row.path, where)
+        file = f"{home}/{name}"
+        _check_file(file, row.path, where, allow_missing)
+        video = ListedVideo(
+            file, _readable(name) + _fragment(row.start_s, row.end_s), row.label, row.split, row.group, row.start_s, row.end_s
         )
-    return path
+        first = seen.setdefault(video.id, len(videos))
+        if first < len(videos) and videos[first].file == file:
+            raise DataError(
+                f"{where}: '{row.path}' was listed on line {lines[first]} already.",
+                hint="Name every video once, or with other times (start and end).",
+            )
+        videos.append(video)
+        lines.append(row.line)
+    return videos
 
 
-def _read_csv(source: Path) -> Iterator[_Row]:
-    with open(source, encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, strict=True)
-        try:
-            columns = reader.fieldnames or []
-            if "path" not in columns:
-                raise DataError(
-                    f"{source} has no column 'path'; it has: {', '.join(columns) or 'nothing'}.",
-                    hint="The first line names the columns: path[,label][,split][,group].",
-                )
-            for values in reader:
-                if None in values or None in values.values():
-                    raise DataError(
-                        f"{source}, line {reader.line_num}: it has not {len(columns)} columns.",
-                        hint='Put names that hold commas, quotes or line ends in "double quotes".',
-                    )
-                yield _Row(reader.line_num, {column: values.get(column) for column in COLUMNS})
-        except UnicodeDecodeError as error:
-            raise DataError(f"{source} is not UTF-8: {error}.", hint="Save the list as UTF-8.") from error
-        except csv.Error as error:
-            raise DataError(f"{source}, line {reader.line_num}: {error}.", hint="Mend the line.") from error
+def _inside(root: Path, name: str, where: str) -> str:
+    """Return the path below `root` that a list's row names, with `..` taken out."""
+    within = os.path.normpath(name)
+    if within.startswith("/"):
+        home = os.path.normpath(root)
+        within = within.removeprefix(home.rstrip("/") + "/") if within != home else "."
+    if within.startswith(("/", "../")) or within in (".", ".."):
+        raise DataError(
+            f"{where}: '{name}' leads out of the list's folder, {root}.",
+            hint="Give the folder that holds all videos as the root, and write paths relative to it.",
+        )
+    return within
 
 
-def _read_jsonl(source: Path) -> Iterator[_Row]:
-    with open(source, "rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            where = f"{source}, line {number}"
-            hint = 'A line looks like {"path": "a/b.mp4", "label": "walk", "split": "train", "group": "g1"}.'
-            try:
-                values = json.loads(line.decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{where}: it is not JSON: {error}.", hint=hint) from error
-            if not isinstance(values, dict) or "path" not in values:
-                raise DataError(f"{where}: it has no 'path'.", hint=hint)
-            yield _Row(number, {column: _text(values.get(column), column, where, hint) for column in COLUMNS})
+def _check_file(file: str, name: str, where: str, allow_missing: bool) -> None:
+    """Refuse what is not a regular file, or a link to one."""
+    try:
+        if stat.S_ISREG(os.stat(file).st_mode):
+            return
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if allow_missing:
+            return
+        hint = "Paths are relative to the list's own folder, unless a root is given. Mend or remove the row."
+        if os.path.isfile(file.rpartition(" ")[0]):
+            hint = "A .txt list has one path a line and nothing else; for labels write a .csv with the columns path,label."
+        raise DataError(f"{where}: there is no file {file}.", hint=hint) from error
+    except (OSError, ValueError) as error:  # a name of 300 characters, a NUL, a lone surrogate
+        raise DataError(f"{where}: {name!r} cannot be a file: {error}.", hint="Mend or remove the row.") from error
+    raise DataError(f"{where}: '{name}' is not a file.", hint="A list names video files, not folders.")
 
 
-def _text(value: object, column: str, where: str, hint: str) -> str | None:
-    """Return a JSON value as the text of a column; class numbers are fine, lists and objects are not."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and column != "path":
-        return str(value)
-    raise DataError(f"{where}: the {column} is {value!r}, which is not text.", hint=hint)
+def _fragment(start_s: float | None, end_s: float | None) -> str:
+    """Return the times as W3C's Media Fragments write them, empty without any: `#t=1.5,4`, `#t=1.5`, `#t=,4`."""
+    if start_s is None and end_s is None:
+        return ""
+    return f"#t={_exact(start_s)}" + ("" if end_s is None else f",{_exact(end_s)}")
+
+
+def _exact(seconds: float | None) -> str:
+    """Return the shortest decimal that is this number and no other, without an exponent."""
+    if seconds is None:
+        return ""
+    text = repr(seconds)
+    return (format(Decimal(text), "f") if "e" in text else text).removesuffix(".0")

@@ -1,7 +1,6 @@
 """Clips from shards: the batch of each training step, and the clips of each video for evaluation."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,29 +14,17 @@ from elo_cli.data.sampling import ClipChoice, ClipSampler, even_starts
 from elo_cli.data.video_set import Segment, Video, VideoSet
 
 
-@dataclass(frozen=True)
-class StoredRates:
-    """Rates of a preprocessed set: frames, and spectrogram frames, for each second; mel bands."""
-
-    fps: float
-    hop_seconds: float
-    mels: int
-
-    def audio_frames(self, stored_frames: int) -> int:
-        """Spectrogram frames in the time of so many stored frames."""
-        return max(1, round(stored_frames / self.fps / self.hop_seconds))
-
-
 class ClipReader:
     """Reads windows of segments and makes tensors of them."""
 
-    def __init__(self, videos: VideoSet, clip: ClipSettings, rates: StoredRates) -> None:
-        self.videos, self.clip, self.rates = videos, clip, rates
+    def __init__(self, videos: VideoSet, clip: ClipSettings) -> None:
+        # Not the set itself: worker processes get a copy of this.
+        self.shards, self.rates, self.clip = videos.shards, videos.rates, clip
 
     def read(self, segment: Segment, source: Source, start: int, place: transforms.Place) -> Tensor | None:
         """Read one source; None where the segment does not have it."""
         record, size = segment.record, self.clip.size
-        shard = self.videos.shards[segment.shard]
+        shard = self.shards[segment.shard]
         count = self.clip.future if source.window == "future" else self.clip.frames
         if source.modality == "audio":
             if not record.audio_frames:
@@ -50,14 +37,16 @@ class ClipReader:
             stored = shard.read(segment.index, "audio", first, min(first + length, record.audio_frames))
             silent = stored.min() == stored.max()  # where the sound has not begun, or has ended
             return None if silent else transforms.audio(stored, length)
-        if source.modality == "flow" and record.flow_scale is None:
+        if source.modality == "flow" and not record.flow:
             return None
         chosen = np.minimum(np.arange(count) * self.clip.stride, record.frames - 1 - start)
         name = {"flow": "flow_backward" if source.backward else "flow"}.get(source.modality, "rgb")
-        frames_THWC = shard.read(segment.index, name, start, start + int(chosen[-1]) + 1)[chosen]
+        stop = start + int(chosen[-1]) + 1
+        step = self.clip.stride if chosen[-1] == (count - 1) * self.clip.stride else 1  # only what the clip shows is read
+        frames_THWC = shard.read(segment.index, name, start, stop, step)[chosen // step]
         if source.modality == "flow":
-            assert record.flow_scale is not None
-            return transforms.flow(frames_THWC, record.flow_scale[int(source.backward)], place, size)
+            scale_T = shard.read(segment.index, "flow_scale", start, stop, step)[chosen // step, int(source.backward)]
+            return transforms.flow(frames_THWC, scale_T, place, size)
         clip_CTHW = transforms.rgb(frames_THWC, place, size)
         return transforms.grey(clip_CTHW) if source.modality == "grey" else clip_CTHW
 
@@ -69,15 +58,13 @@ class ClipReader:
         return ({"rgb": 3, "grey": 1, "flow": 2}[source.modality], count, self.clip.size, self.clip.size)
 
 
-class TrainingClips(Dataset[ClipBatch]):
-    """The batch of each step; item number = step, whatever came before."""
+class _Clips(Dataset[ClipBatch]):
+    """The batch of clips that are named; the name is what asks for it."""
 
-    def __init__(self, reader: ClipReader, sampler: ClipSampler, sources: frozenset[Source]) -> None:
-        self.reader, self.sampler = reader, sampler
-        self.sources = tuple(sorted(sources, reverse=True))  # rgb before grey, which is made from it
+    def __init__(self, reader: ClipReader, sources: tuple[Source, ...]) -> None:
+        self.reader, self.sources = reader, sources
 
-    def __getitem__(self, step: int) -> ClipBatch:
-        choices = self.sampler.draw(step)
+    def __getitem__(self, choices: list[ClipChoice]) -> ClipBatch:
         clips = [self._clip(choice) for choice in choices]
         inputs, present = {}, {}
         for source in self.sources:
@@ -103,12 +90,28 @@ class TrainingClips(Dataset[ClipBatch]):
                 read[source] = self.reader.read(choice.segment, source, start, place)
         return read
 
+
+class TrainingClips:
+    """The batch of each step; item number = step, whatever came before.
+
+    The clips of a step are named where `batches` is called, and its workers are told no more than
+    these names: what is known of millions of segments is in memory once.
+    """
+
+    def __init__(self, reader: ClipReader, sampler: ClipSampler, sources: frozenset[Source]) -> None:
+        self.sampler = sampler
+        self.sources = tuple(sorted(sources, reverse=True))  # rgb before grey, which is made from it
+        self._clips = _Clips(reader, self.sources)
+
+    def __getitem__(self, step: int) -> ClipBatch:
+        return self._clips[self.sampler.draw(step)]
+
     def batches(self, start: int, stop: int, workers: int) -> Iterator[ClipBatch]:
         """Yield the batches of steps start … stop-1, read ahead by `workers` processes."""
         loader = DataLoader(
-            self,
+            self._clips,
             batch_size=None,
-            sampler=range(start, stop),
+            sampler=_Draws(self.sampler, range(start, stop)),
             num_workers=workers,
             multiprocessing_context="spawn" if workers else None,
             persistent_workers=False,
@@ -116,16 +119,27 @@ class TrainingClips(Dataset[ClipBatch]):
         return iter(loader)
 
 
-def training_clips(
-    videos: VideoSet, clip: ClipSettings, rates: StoredRates, sources: frozenset[Source], *, batch: int, seed: int
-) -> TrainingClips:
+class _Draws:
+    """The clips of each step, drawn when its turn comes."""
+
+    def __init__(self, sampler: ClipSampler, steps: range) -> None:
+        self._sampler, self._steps = sampler, steps
+
+    def __iter__(self) -> Iterator[list[ClipChoice]]:
+        return (self._sampler.draw(step) for step in self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+def training_clips(videos: VideoSet, clip: ClipSettings, sources: frozenset[Source], *, batch: int, seed: int) -> TrainingClips:
     """Put together what reads the batches of a training run.
 
     Raises:
         DataError: no segment is as long as a clip.
     """
     windows: frozenset[Window] = frozenset(source.window for source in sources)
-    return TrainingClips(ClipReader(videos, clip, rates), ClipSampler(videos, clip, windows, batch, seed), sources)
+    return TrainingClips(ClipReader(videos, clip), ClipSampler(videos, clip, windows, batch, seed), sources)
 
 
 def evaluation_clips(

@@ -22,7 +22,7 @@ class ClipChoice:
     """One clip of a batch.
 
     Attributes:
-        video: index of its video in the sampler's order.
+        video: number of its video among those that are long enough.
         segment: the segment it is drawn from.
         starts: first stored frame of each window; a window that does not fit is missing.
         place: crop centre and size and mirroring, as numbers in [0, 1]: (area, y, x, flip).
@@ -60,16 +60,13 @@ class ClipSampler:
         world: int = 1,
     ) -> None:
         self.clip, self.windows, self.batch, self.seed, self.rank, self.world = clip, windows, batch, seed, rank, world
-        self.choices = [
-            (video.id, usable)
-            for video in videos.videos
-            if (usable := [s for s in video.segments if s.record.frames >= clip.span])
-        ]
-        self.too_short = len(videos.videos) - len(self.choices)
-        if not self.choices:
-            longest = max(segment.record.frames for video in videos.videos for segment in video.segments)
+        self._videos = videos.videos
+        longest = self._videos.longest
+        self._usable = np.flatnonzero(longest >= clip.span)
+        self.too_short = len(longest) - len(self._usable)
+        if not len(self._usable):
             raise DataError(
-                f"A clip spans {clip.span} stored frames, but the longest segment has {longest}.",
+                f"A clip spans {clip.span} stored frames, but the longest segment has {longest.max()}.",
                 hint="Lower clip.frames or clip.stride, or preprocess with a higher preprocess.fps or longer segments.",
             )
 
@@ -81,16 +78,18 @@ class ClipSampler:
     def _clip(self, position: int) -> ClipChoice:
         together = self.batch * self.world
         # An epoch has whole steps, unless the set is smaller than one.
-        visited = len(self.choices) // together * together or len(self.choices)
+        count = len(self._usable)
+        visited = count // together * together or count
         epoch, offset = divmod(position, visited)
-        video = int(_order(self.seed, epoch, len(self.choices))[offset])
+        video = int(_order(self.seed, epoch, count)[offset])
         random = numpy_generator(self.seed, "clip", position)
-        name, segments = self.choices[video]
+        drawn = self._videos[int(self._usable[video])]
+        segments = [segment for segment in drawn.segments if segment.record.frames >= self.clip.span]
         segment = segments[int(random.integers(len(segments)))]
         # The crop is drawn first: it is the same whichever windows a loss reads.
         area, y, x, flip = (float(value) for value in random.random(4))
         starts = self._starts(segment.record.frames, random)
-        return ClipChoice(video, name, segment, starts, (area, y, x, flip))
+        return ClipChoice(video, drawn.id, segment, starts, (area, y, x, flip))
 
     def _starts(self, frames: int, random: np.random.Generator) -> dict[Window, int]:
         # The sound of a clip lasts until its next frame would come, so a clip keeps that much room.

@@ -2,100 +2,62 @@
 
 Tensors of segment i (T frames of H×W):
     `i.rgb`            uint8 (T, H, W, 3)
-    `i.flow`           int8 (T, H, W, 2), frame t → t+1, x right and y down, times `flow_scale[0]` = pixels
-    `i.flow_backward`  int8 (T, H, W, 2), frame t+1 → t, times `flow_scale[1]`
+    `i.flow`           int8 (T, H, W, 2), frame t → t+1, x right and y down, times `flow_scale[t, 0]` = pixels
+    `i.flow_backward`  int8 (T, H, W, 2), frame t+1 → t, times `flow_scale[t, 1]`
+    `i.flow_scale`     float32 (T, 2)
     `i.audio`          float16 (mels, frames), natural logarithm of the mel power
-The header's metadata hold, as JSON under `elo`, the schema version, a record for each segment, and
-the videos of this shard that could not be used with their reasons. Nothing else is needed to train.
+Under storage `jpeg` two tensors stand for each of rgb, flow and flow_backward (`elo_cli.data.jpeg`):
+    `i.NAME_jpeg`      uint8 (bytes), one JPEG after another
+    `i.NAME_ends`      int64 (T), where each of them ends
+The header's metadata hold, as JSON under `elo`, the settings that decide content, a record for each
+video and segment, a checksum for each tensor and a digest for each video. Nothing else is needed to
+train. Of a video that failed nothing is here: it must not change the bytes of the others.
+`elo_cli.data.shard_writer` writes shards.
 """
 
-import json
-from dataclasses import asdict, dataclass, field
+import os
+import weakref
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+import xxhash
 
 from elo_cli.core.errors import DataError
-from elo_cli.core.files import write_atomic
+from elo_cli.data.header import MEND, Header, Stored, damaged
+from elo_cli.data.jpeg import decode_flow, decode_frames
+from elo_cli.data.records import SegmentRecord, VideoRecord
 
-SCHEMA = 1
 ENDING = ".safetensors"
 
-_DAMAGE = (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, IndexError)
-_MEND = "Delete that one file and run elo preprocess again: only its videos are done anew."
+_PIECE = 2**20  # bytes that are hashed, copied, or read for nothing, at a time
 
 
-@dataclass(frozen=True)
-class SegmentRecord:
-    """What is known of one segment.
+class Contents(NamedTuple):
+    """The metadata `elo` of a shard.
 
     Attributes:
-        video: id of its video: the path relative to the root of the source.
-        start_s: where it starts in the video, in seconds.
-        frames, height, width: shape of its frames.
-        flow_scale: pixels for one unit of the stored flow, forward and backward; None without flow.
-        audio_frames: frames of its log-mel spectrogram; 0 where the video has no sound there.
+        settings: those of preprocessing that decide content.
+        videos: the record of each, by its id.
+        segments: the record of each; its place is the number that `Shard.read` takes.
+        checksums: by the name of the tensor, 32 hexadecimal digits of xxh3_128.
+        digests: by the id of a video, 32 digits that name its records and tensors.
     """
 
-    video: str
-    label: str | None
-    start_s: float
-    frames: int
-    height: int
-    width: int
-    flow_scale: tuple[float, float] | None
-    audio_frames: int
-
-
-@dataclass(frozen=True)
-class VideoFailure:
-    """A video that could not be used, and why."""
-
-    video: str
-    reason: str
-    message: str
-
-
-@dataclass
-class ShardContent:
-    """What goes into one shard."""
-
-    records: list[SegmentRecord] = field(default_factory=list)
-    failures: list[VideoFailure] = field(default_factory=list)
-    warnings: dict[str, dict[str, float]] = field(default_factory=dict)
-    tensors: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def add(self, record: SegmentRecord, tensors: dict[str, np.ndarray]) -> None:
-        """Append one segment; `tensors` maps `rgb`, `flow`, … to its arrays."""
-        index = len(self.records)
-        self.records.append(record)
-        for name, array in tensors.items():
-            self.tensors[f"{index}.{name}"] = np.ascontiguousarray(array)
-
-
-def write_shard(path: Path, content: ShardContent) -> None:
-    """Write a shard whole or not at all; equal content gives equal bytes.
-
-    Raises:
-        StorageError: the disk is full or failed.
-    """
-    description = {
-        "schema": SCHEMA,
-        "segments": [asdict(record) for record in content.records],
-        "failures": [asdict(failure) for failure in content.failures],
-        "warnings": content.warnings,
-    }
-    metadata = {"elo": json.dumps(description, sort_keys=True)}
-    # An empty shard (every video of it failed) still needs a tensor for the file to be one.
-    tensors = content.tensors or {"empty": np.zeros(1, np.uint8)}
-    write_atomic(path, save(tensors, metadata))
+    settings: dict[str, Any]
+    videos: dict[str, VideoRecord]
+    segments: list[SegmentRecord]
+    checksums: dict[str, str]
+    digests: dict[str, str]
 
 
 class Shard:
-    """A finished shard, opened for reading; pages come from disk when they are touched.
+    """A finished shard, opened for reading.
+
+    Opening compares the header with its check; the tensors are compared by `verify` alone. Reading
+    goes through `pread` and not through a map: a disk that fails is then an error with a name, where
+    a map would end the process by SIGBUS.
 
     Raises:
         DataError: the file is not a shard, is damaged, or is of another schema version.
@@ -104,39 +66,146 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            file: Any = safe_open(path, framework="numpy")
-            self._file = file
-            description = json.loads((file.metadata() or {})["elo"])
-            schema = description["schema"]
-            if schema == SCHEMA:
-                self.records = [_record(entry) for entry in description["segments"]]
-                self.failures = [VideoFailure(**entry) for entry in description["failures"]]
-                self.warnings: dict[str, dict[str, float]] = description["warnings"]
-        except _DAMAGE as error:
-            raise DataError(f"{path} is not a readable shard: {error!r}", hint=_MEND) from error
-        if schema != SCHEMA:
-            raise DataError(
-                f"{path} has schema version {schema}; this elo reads {SCHEMA}.",
-                hint="Preprocess the videos again with this version of elo.",
-            )
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, self._file)
+            size = os.fstat(self._file).st_size
+            length = 8 + int.from_bytes(os.pread(self._file, 8, 0), "little")
+            if length > size:
+                raise damaged(path, f"it has {size} bytes, too few for a header of {length}")
+            self._header = Header(os.pread(self._file, length, 0), size, path)
+        except OSError as error:
+            raise damaged(path, error.strerror or str(error)) from error
 
     def __reduce__(self) -> tuple[type["Shard"], tuple[Path]]:
-        return Shard, (self.path,)  # a worker process opens the file for itself
+        return Shard, (self.path,)  # another process opens the file for itself
 
-    def read(self, segment: int, name: str, start: int, stop: int) -> np.ndarray:
-        """Read frames [start, stop) of one tensor of one segment, and nothing else.
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of preprocessing that decide content."""
+        return self.contents.settings
+
+    @property
+    def videos(self) -> dict[str, VideoRecord]:
+        """The record of each video, by its id."""
+        return self.contents.videos
+
+    @property
+    def segments(self) -> list[SegmentRecord]:
+        """The record of each segment; its place here is the number that `read` takes."""
+        return self.contents.segments
+
+    @cached_property
+    def contents(self) -> Contents:
+        """The metadata `elo`, parsed when first asked for.
 
         Raises:
-            DataError: the shard does not hold them.
+            DataError: they are of another form.
         """
         try:
-            part = self._file.get_slice(f"{segment}.{name}")
-            array: np.ndarray = part[:, start:stop] if name == "audio" else part[start:stop]
-        except SafetensorError as error:
-            raise DataError(f"{self.path} lacks frames of '{segment}.{name}': {error}", hint=_MEND) from error
+            entry = self._header.description()
+            return Contents(
+                dict(entry["settings"]),
+                {str(name): VideoRecord(**video) for name, video in entry["videos"].items()},
+                [SegmentRecord(**segment) for segment in entry["segments"]],
+                dict(entry["checksums"]),
+                dict(entry["digests"]),
+            )
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise damaged(self.path, f"its metadata are of another form: {error!r}") from error
+
+    def read(self, segment: int, name: str, start: int, stop: int, step: int = 1) -> np.ndarray:
+        """Read frames start, start + step, … before stop of one tensor of one segment, and nothing else.
+
+        Args:
+            segment: its number.
+            name: `rgb`, `flow`, `flow_backward`, `flow_scale` or `audio`; JPEGs are decoded.
+            start, stop: 0 <= start < stop <= the frames that there are.
+            step: >= 1; 1 for audio.
+
+        Returns:
+            A new array of the type and shape at the head of this file, with those frames alone.
+
+        Raises:
+            DataError: the shard does not hold them, or cannot be read.
+        """
+        stored = self._header.tensor(f"{segment}.{name}")
+        if stored is None:
+            return self._decode(segment, name, range(start, stop, step))
+        if not 0 <= start < stop <= stored.shape[name == "audio"]:
+            raise self._lacking(segment, name)
+        return self._columns(stored, start, stop) if name == "audio" else self._rows(stored, range(start, stop, step))
+
+    def verify(self) -> list[str]:
+        """Compare each tensor with its checksum, a piece at a time.
+
+        Returns:
+            The names of those that differ or cannot be read; empty when the shard is whole.
+        """
+        checksums = self.contents.checksums
+        return [name for name in self._header.names() if self._checksum(name) != checksums.get(name)]
+
+    def _lacking(self, segment: int, name: str) -> DataError:
+        return DataError(f"{self.path} lacks frames of '{segment}.{name}'.", hint=MEND)
+
+    def _rows(self, stored: Stored, rows: range) -> np.ndarray:
+        array = np.empty((len(rows), *stored.shape[1:]), stored.dtype)
+        size = array.nbytes // len(array)
+        if rows.step == 1:
+            return self._fill(array, stored.begin + rows.start * size)
+        for part, row in zip(array, rows, strict=True):
+            self._fill(part, stored.begin + row * size)
         return array
 
+    def _columns(self, stored: Stored, start: int, stop: int) -> np.ndarray:
+        rows, columns = stored.shape
+        if stored.nbytes <= _PIECE:  # one read of everything is quicker than one for each row
+            return np.ascontiguousarray(self._rows(stored, range(rows))[:, start:stop])
+        array, width = np.empty((rows, stop - start), stored.dtype), stored.dtype.itemsize
+        for row in range(rows):
+            self._fill(array[row], stored.begin + (row * columns + start) * width)
+        return array
 
-def _record(entry: dict[str, Any]) -> SegmentRecord:
-    scale = entry["flow_scale"]
-    return SegmentRecord(**{**entry, "flow_scale": None if scale is None else (float(scale[0]), float(scale[1]))})
+    def _decode(self, segment: int, name: str, frames: range) -> np.ndarray:
+        coded, ends = (self._header.tensor(f"{segment}.{name}_{part}") for part in ("jpeg", "ends"))
+        if coded is None or ends is None or not 0 <= frames.start < frames.stop <= ends.shape[0]:
+            raise self._lacking(segment, name)
+        before = self._rows(ends, range(frames.start - 1, frames.start)) if frames.start else np.zeros(1, np.int64)
+        bounds = np.concatenate([before, self._rows(ends, range(frames.start, frames.stop))])
+        if bounds[0] < 0 or bounds[-1] > coded.nbytes or (np.diff(bounds) <= 0).any():
+            raise damaged(self.path, f"{segment}.{name}_ends do not rise")
+        begins, sizes = bounds[:-1][:: frames.step], np.diff(bounds)[:: frames.step]
+        if frames.step == 1:
+            content = self._rows(coded, range(int(bounds[0]), int(bounds[-1])))
+        else:
+            parts = zip(begins.tolist(), sizes.tolist(), strict=True)
+            content = np.concatenate([self._rows(coded, range(begin, begin + size)) for begin, size in parts])
+        try:
+            return (decode_frames if name == "rgb" else decode_flow)(content, np.cumsum(sizes))
+        except ValueError as error:
+            raise damaged(self.path, f"frames of {segment}.{name}: {error}") from error
+
+    def _checksum(self, name: str) -> str | None:
+        stored = self._header.tensor(name)
+        if stored is None:
+            return None
+        digest = xxhash.xxh3_128()
+        try:
+            for first in range(0, stored.nbytes, _PIECE):
+                piece = np.empty(min(_PIECE, stored.nbytes - first), np.uint8)
+                digest.update(self._fill(piece, stored.begin + first).data)
+        except DataError:  # the disk fails there
+            return None
+        return digest.hexdigest()
+
+    def _fill(self, array: np.ndarray, at: int) -> np.ndarray:
+        """Read bytes from position `at` of the file until the array is full."""
+        left = array.data.cast("B")
+        try:
+            while left:
+                count = os.preadv(self._file, [left], at)
+                if not count:
+                    raise damaged(self.path, f"it ends before byte {at + len(left)}")
+                left, at = left[count:], at + count
+        except OSError as error:
+            raise damaged(self.path, error.strerror or str(error)) from error
+        return array

@@ -74,9 +74,10 @@ def grey(rgb_CTHW: Tensor) -> Tensor:
     return ((plain * weights).sum(0, keepdim=True) - GREY_MEAN) / GREY_DEVIATION
 
 
-def flow(stored_THWC: np.ndarray, scale: float, place: Place, size: int) -> Tensor:
-    """Stored flow int8 (T,H,W,2) → (2,T,size,size) float32 in hundredths of the clip's side."""
-    vectors_TCHW = _resize(_square(stored_THWC, place).float(), size).mul_(scale * 100 / place.side)
+def flow(stored_THWC: np.ndarray, scale_T: np.ndarray, place: Place, size: int) -> Tensor:
+    """Stored flow int8 (T,H,W,2) and pixels for its unit (T) → (2,T,size,size) float32 in hundredths of the clip's side."""
+    scale_T111 = torch.from_numpy(np.asarray(scale_T, np.float32) * np.float32(100 / place.side)).view(-1, 1, 1, 1)
+    vectors_TCHW = _resize(_square(stored_THWC, place).float(), size).mul_(scale_T111)
     if place.flip:
         vectors_TCHW[:, 0].neg_()
     return vectors_TCHW.transpose(0, 1)

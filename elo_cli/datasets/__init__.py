@@ -14,19 +14,23 @@ SHELF = Shelf("elo_cli.datasets", "data set")
 
 @dataclass(frozen=True)
 class LabelledVideo:
-    """One video and what it shows.
+    """One video, or a stretch of one, and what it shows.
 
     Attributes:
         path: where it is, absolute.
-        id: its path relative to the set's root, with `/`.
+        id: its path relative to the set's root, with `/`; of a stretch, `#t=START,END` follows.
         label: its class.
         group: what it was cut from; videos of one group never stand on both sides of a seeded split.
+        start_s: where the stretch begins, in seconds from the beginning of the video; None: its beginning.
+        end_s: where it ends, in the same seconds; None: its end.
     """
 
     path: Path
     id: str
     label: str
     group: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Any labelled folder or list of videos, with the splits it lists or with seeded ones.
 
 In a folder the label of a video is the name of the directory that holds it. A list (CSV or JSON
-lines) has the columns `path,label[,split][,group]`, with paths relative to its own folder.
+lines) has the columns `path,label[,start][,end][,split][,group]`, with paths relative to its own folder.
 """
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,7 +53,7 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False, split_
         raise UsageError("A data set of your own needs its place.", hint="Give it with --root DIR. " + _LAYOUT)
     root = root.absolute()
     listed = list_videos(root, VIDEO_ENDINGS, allow_missing=allow_incomplete)
-    missing = tuple(video.id for video in listed if not video.path.exists())
+    missing = tuple(video.id for video in listed if not os.path.exists(video.file))
     gone = set(missing)
     here = [video for video in listed if video.id not in gone]
     if not here:
@@ -74,7 +75,9 @@ def _label(root: Path, listed: list[ListedVideo]) -> tuple[LabelledVideo, ...]:
         raise DataError(f"The videos of {root} have no labels.", hint=_LAYOUT)
     if bare:
         raise DataError(f"{len(bare)} of {len(listed)} videos of {root} have no label: {_some(bare)}.", hint=_LAYOUT)
-    videos = tuple(LabelledVideo(video.path, video.id, str(video.label), video.group) for video in listed)
+    videos = tuple(
+        LabelledVideo(video.path, video.id, str(video.label), video.group, video.start_s, video.end_s) for video in listed
+    )
     if len({video.label for video in videos}) == 1:
         raise DataError(f"All videos of {root} have the label '{videos[0].label}': there is nothing to tell apart.", hint=_LAYOUT)
     return videos
@@ -103,11 +106,11 @@ def _listed_split(root: Path, listed: list[ListedVideo]) -> Split:
 
 
 def _seeded_splits(root: Path, videos: tuple[LabelledVideo, ...], seed: int, folds: int) -> tuple[Split, ...]:
-    """Build stratified splits; a video without a group is a group of its own."""
-    grouped = any(video.group is not None for video in videos)
+    """Build stratified splits; the stretches of a video without a group are a group of their own."""
     labels = [video.label for video in videos]
-    # Ids and groups might be spelled alike, hence the pair.
-    groups = [f"id {video.id}" if video.group is None else f"group {video.group}" for video in videos]
+    # Paths and groups might be spelled alike, hence the words before them.
+    groups = [f"file {video.path}" if video.group is None else f"group {video.group}" for video in videos]
+    grouped = len(set(groups)) < len(groups) or any(video.group is not None for video in videos)
     counts = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
     small = sorted(f"{label} ({count})" for label, count in counts.items() if count < folds)
     if small:

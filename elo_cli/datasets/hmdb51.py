@@ -2,6 +2,7 @@
 
     ROOT/testTrainMulti_7030_splits/<class>_test_split<1|2|3>.txt      153 files
     ROOT/videos/<class>/*.avi                                          6,766 videos, 51 classes
+    ROOT/videos/<class>/<class>/*.avi                                  where each archive went into a folder of its own
 
 A line of a split file is `<file name> <code>`: 1 trains, 2 tests, 0 is not used in this split.
 """
@@ -56,7 +57,8 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False) -> Lab
         allow_incomplete: go on with the classes, splits and videos that are there.
 
     Returns:
-        The set, its root the folder of the class folders; splits are called 1, 2 and 3.
+        The set, its root the folder of the class folders; ids are `<class>/<file name>`, also where the
+        class folder holds another of its name; splits are called 1, 2 and 3.
 
     Raises:
         DataError: it is not there; or classes, split files, lines or videos are missing or damaged
@@ -66,7 +68,7 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False) -> Lab
     lines = _read_splits(split_folder)
     faults = _faults(lines)
     listed = {f"{line.label}/{line.name}": line.label for line in lines}
-    held = {label: _files(video_folder / label) for label in set(listed.values())}
+    held = {label: _files(video_folder, label) for label in set(listed.values())}
     missing = tuple(sorted(video for video, label in listed.items() if video.partition("/")[2] not in held[label]))
     if missing:
         faults.append(_say_missing(missing, listed))
@@ -79,7 +81,11 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False) -> Lab
     if len(missing) == len(listed):
         raise DataError(f"HMDB51 in {home} holds none of its {len(listed)} videos.", hint=HOWTO)
     gone = set(missing)
-    videos = tuple(LabelledVideo(video_folder / video, video, listed[video]) for video in sorted(listed) if video not in gone)
+    videos = tuple(
+        LabelledVideo(held[listed[video]][video.partition("/")[2]], video, listed[video])
+        for video in sorted(listed)
+        if video not in gone
+    )
     return LabelledSet("hmdb51", video_folder, videos, _splits(lines, gone), missing)
 
 
@@ -129,11 +135,13 @@ def _split_files(folder: Path) -> dict[Path, re.Match[str]]:
     return {path: match for path, match in matches.items() if match is not None and path.is_file()}
 
 
-def _files(folder: Path) -> set[str]:
-    """Return the names of the regular files in a folder; none where there is no folder."""
-    if not folder.is_dir():
-        return set()
-    return {entry.name for entry in os.scandir(folder) if entry.is_file()}
+def _files(folder: Path, label: str) -> dict[str, Path]:
+    """Return the regular files of a class by name; none where there is no folder for it."""
+    files: dict[str, Path] = {}
+    for place in (folder / label / label, folder / label):
+        if place.is_dir():
+            files |= {entry.name: Path(entry.path) for entry in os.scandir(place) if entry.is_file()}
+    return files
 
 
 def _read_splits(folder: Path) -> list[_Line]:

@@ -3,7 +3,7 @@
 from elo_cli.core.clip import MODALITIES, Source, Window
 from elo_cli.core.settings import ObjectiveSettings, TrainSettings
 from elo_cli.core.weights import LossWeights
-from elo_cli.data.loader import ClipReader, StoredRates, training_clips
+from elo_cli.data.loader import ClipReader, training_clips
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import Training
 from elo_cli.engine.objective import Objective
@@ -23,7 +23,6 @@ def make_training(
     settings: TrainSettings,
     objective_settings: ObjectiveSettings,
     videos: VideoSet,
-    rates: StoredRates,
     *,
     seed: int,
     precision: Precision,
@@ -34,7 +33,7 @@ def make_training(
         UsageError: no weight is positive.
         DataError: no segment is as long as a clip.
     """
-    shapes = source_shapes(ClipReader(videos, settings.clip, rates))
+    shapes = source_shapes(ClipReader(videos, settings.clip))
     objective = Objective(weights, objective_settings, settings.encoder, shapes, seed)
-    clips = training_clips(videos, settings.clip, rates, objective.sources, batch=settings.batch, seed=seed)
+    clips = training_clips(videos, settings.clip, objective.sources, batch=settings.batch, seed=seed)
     return Training(objective, clips, settings, precision)

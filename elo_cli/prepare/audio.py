@@ -51,12 +51,13 @@ def log_mel(
     taper /= np.sqrt(np.sum(taper**2))
     # An integer whenever a hop is a whole number of samples, thanks to the window's parity.
     first = np.rint((np.arange(frames) + 0.5) * hop - window / 2).astype(np.int64)
-    padded = np.zeros(len(waveform) + 2 * window + int(np.ceil(hop)), np.float64)
+    padded = np.zeros(len(waveform) + 2 * window + int(np.ceil(hop)), np.float32)
     padded[window : window + len(waveform)] = waveform
     framed = np.lib.stride_tricks.sliding_window_view(padded, window)[first + window]
     filters = mel_filters(rate, _enough(rate, mels, n_fft or _next_power(window)), mels)
-    power = np.abs(np.fft.rfft(framed * taper, 2 * (filters.shape[1] - 1), axis=1)) ** 2
-    spectrogram: np.ndarray = np.log(filters @ power.T + FLOOR).astype(np.float32)
+    spectrum = np.fft.rfft(framed * taper.astype(np.float32), 2 * (filters.shape[1] - 1), axis=1)
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
+    spectrogram: np.ndarray = np.log(filters.astype(np.float32) @ power.T + np.float32(FLOOR))
     return spectrogram
 
 

@@ -6,17 +6,15 @@ binary containers are tried and only the file protocol is allowed. Every failure
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
 import av.logging
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from elo_cli.core.errors import VideoError
@@ -24,28 +22,13 @@ from elo_cli.core.errors import VideoError
 # Containers that hold their pictures themselves. Never concat, hls, dash, image2, rawvideo, tty, sdp, subtitles.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,gif,flv,live_flv,asf,ogg,mxf,ivf"
 KEPT_LOG_LINES = 20  # a damaged film can make FFmpeg write millions of lines
-MAX_READ_ERRORS = 16  # some demuxers repeat one error forever
 FALLBACK_RATE = 25.0  # frames per second, where neither the packets nor the header say anything
 _GENPTS = 1  # AVFMT_FLAG_GENPTS
 
+# What PyAV raises over damaged files; not MemoryError, which says nothing about the file.
+DECODING_ERRORS = (av.error.FFmpegError, ValueError, ArithmeticError, RuntimeError)
+
 Log = list[tuple[int, str, str]]
-
-
-@dataclass
-class Extent:
-    """Where the packets of one video stream lie, in seconds of its own clock.
-
-    Attributes:
-        first_s: earliest presentation time; None when no packet carries one.
-        end_s: latest presentation time and its duration.
-        packets: how many packets there are.
-        keys_s: times of the packets at which decoding can start.
-    """
-
-    first_s: float | None = None
-    end_s: float = 0.0
-    packets: int = 0
-    keys_s: tuple[float, ...] = ()
 
 
 @contextmanager
@@ -53,8 +36,8 @@ def open_container(path: Path, max_pixels: int) -> Iterator[tuple[InputContainer
     """Yield the container and FFmpeg's log, which is kept off stderr; close it whatever happens.
 
     Raises:
-        VideoError: empty-file, unreadable or not-a-video; and decode-error for whatever FFmpeg or
-            PyAV reports inside the `with` block.
+        VideoError: empty-file, unreadable or not-a-video; and decode-error or out-of-memory for what
+            FFmpeg, PyAV or NumPy report inside the `with` block.
     """
     _check_file(path)
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
@@ -65,8 +48,10 @@ def open_container(path: Path, max_pixels: int) -> Iterator[tuple[InputContainer
             container = _open(path, max_pixels, log)
             try:
                 yield container, log
-            except (av.error.FFmpegError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+            except DECODING_ERRORS as error:
                 raise VideoError("decode-error", f"{path.name!r} cannot be decoded: {words(error, log)}") from error
+            except MemoryError as error:
+                raise VideoError("out-of-memory", f"{path.name!r} needs more memory than a worker may take.") from error
             finally:
                 container.close()
     finally:
@@ -87,8 +72,10 @@ def trim(log: Log) -> None:
         del log[:-KEPT_LOG_LINES]
 
 
-def video_streams(container: InputContainer, path: Path, max_pixels: int) -> list[VideoStream]:
+def video_streams(container: InputContainer, path: Path, max_pixels: int, *, vectors: bool = False) -> list[VideoStream]:
     """List the streams of moving pictures that can be decoded, the best first; ready to decode on one thread.
+
+    With `vectors` their frames bring the codec's motion vectors.
 
     Raises:
         VideoError: no-video-stream, no-decoder or too-large.
@@ -107,50 +94,14 @@ def video_streams(container: InputContainer, path: Path, max_pixels: int) -> lis
     for stream in small:
         stream.codec_context.thread_type = "NONE"
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"max_pixels": str(max_pixels)}
+        options = {"max_pixels": str(max_pixels)}
+        stream.codec_context.options = options | {"flags2": "+export_mvs"} if vectors else options
     default = Disposition.default
     return sorted(
         small,
         key=lambda stream: (bool(stream.disposition & default), stream.codec_context.width * stream.codec_context.height),
         reverse=True,
     )
-
-
-def scan(container: InputContainer, streams: list[VideoStream]) -> dict[int, Extent]:
-    """Read through all packets without decoding; return the extent of each stream, by its index."""
-    extents = {stream.index: Extent() for stream in streams}
-    units = {stream.index: float(stream.time_base or 0) for stream in streams}
-    frame_s = {stream.index: 1.0 / rate(stream) for stream in streams}
-    keys: dict[int, list[float]] = {stream.index: [] for stream in streams}
-    for packet in read_packets(container, streams):
-        if packet is None or not packet.size or packet.is_discard:
-            continue
-        index = packet.stream.index
-        extent = extents[index]
-        extent.packets += 1
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is None or not units[index]:
-            continue
-        time = stamp * units[index]
-        extent.first_s = time if extent.first_s is None else min(extent.first_s, time)
-        extent.end_s = max(extent.end_s, time + ((packet.duration or 0) * units[index] or frame_s[index]))
-        if packet.is_keyframe:
-            keys[index].append(time)
-    for index, extent in extents.items():
-        extent.keys_s = tuple(sorted(keys[index]))
-    return extents
-
-
-def read_packets(container: InputContainer, streams: Sequence[Stream]) -> "Iterator[av.Packet[Any] | None]":
-    """Yield packets, then FFmpeg's empty ones that flush; None stands for a place that cannot be read."""
-    for _ in range(MAX_READ_ERRORS):
-        try:
-            yield from container.demux(*streams)
-            return
-        except av.error.FFmpegError:  # what follows may be whole
-            yield None
-        except IndexError:  # PyAV's, after the last packet, where streams have appeared that the header lacked
-            return
 
 
 def rate(stream: VideoStream) -> float:

@@ -12,7 +12,6 @@ hardware encoders are not in the list, for they need a device and do not promise
 an older codec such as mpeg4 is taken only by name, never in silence.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,7 +26,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from elo_cli.core.errors import MachineError
-from elo_cli.core.files import PART, storage_errors, sync_directory
+from elo_cli.core.files import atomic_file
 
 H264_ENCODERS = ("libx264", "libopenh264")  # in order of preference
 
@@ -128,22 +127,11 @@ def write_video(
         raise ValueError(f"the waveform must be finite samples of shape (N,), N >= 1, not of shape {waveform.shape}")
     video = _present(codec or container.codec)
     audio = _present(audio_codec or container.audio_codec) if waveform is not None else None
-    temporary = path.with_name(path.name + PART)
-    with storage_errors(path):
-        try:
-            with open(temporary, "wb") as stream:
-                with av.open(stream, "w", format=container.muxer, options=_MUXING) as output:
-                    writer = _Writer(output, video, dict(_QUICK.get(video, {}) if options is None else options), Fraction(fps))
-                    if waveform is not None and audio is not None:
-                        writer.add_sound(audio, waveform, audio_rate)
-                    writer.write(frames)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_directory(path.parent)
+    with atomic_file(path) as stream, av.open(stream, "w", format=container.muxer, options=_MUXING) as output:
+        writer = _Writer(output, video, dict(_QUICK.get(video, {}) if options is None else options), Fraction(fps))
+        if waveform is not None and audio is not None:
+            writer.add_sound(audio, waveform, audio_rate)
+        writer.write(frames)
 
 
 def _present(codec: str) -> str:

@@ -1,26 +1,35 @@
 """One shard's work: decode its videos, compute flow and spectrogram, write the file."""
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from elo_cli.core.errors import VideoError
 from elo_cli.core.settings import PreprocessSettings
-from elo_cli.data.shard import SegmentRecord, ShardContent, VideoFailure, write_shard
+from elo_cli.data.jpeg import encode_flow, encode_frames
+from elo_cli.data.records import SegmentRecord, VideoFailure, VideoRecord, failures_path, write_failures
+from elo_cli.data.shard_writer import ShardWriter
 from elo_cli.prepare.audio import log_mel
-from elo_cli.prepare.decode import DecodedVideo, Segment, SegmentPlan, decode_video
-from elo_cli.prepare.flow import dense_flow, quantise
+from elo_cli.prepare.decode import decode_video
+from elo_cli.prepare.fingerprint import fingerprint
+from elo_cli.prepare.flow import FlowMethod, flow_method, quantise
+from elo_cli.prepare.segment import DecodedVideo, Segment, SegmentPlan, Span
+
+Report = Callable[[str, str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceVideo:
-    """A video to be packed: where it is, its id and its label."""
+    """A video to be packed: where it is, what it is called, and which part of it is wanted."""
 
     path: str
     id: str
-    label: str | None
+    label: str | None = None
+    split: str | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -50,31 +59,39 @@ class ShardSummary:
     failures: tuple[VideoFailure, ...]
 
 
-def pack_shard(job: ShardJob, report: Callable[[str], None]) -> ShardSummary:
-    """Do one shard; a video that cannot be used is recorded in it and costs nothing else.
+def pack_shard(job: ShardJob, report: Report) -> ShardSummary:
+    """Do one shard; a video that cannot be used is recorded beside it and costs nothing else.
 
     Args:
         job: the shard.
-        report: is told the id of each video before it is begun.
+        report: is told the id of each video and the stage it is at, when the stage begins.
 
     Raises:
         StorageError: the shard cannot be written.
     """
-    content = ShardContent(failures=list(job.lost))
-    lost = {failure.video for failure in job.lost}
-    for source in job.videos:
-        if source.id in lost:
-            continue
-        report(source.id)
-        try:
-            video = decode_video(Path(source.path), segment_plan(job.settings))
-        except VideoError as error:
-            content.failures.append(VideoFailure(source.id, error.reason, error.message))
-            continue
-        _add(content, source, video, job.settings)
-    content.failures.sort(key=lambda failure: failure.video)
-    write_shard(Path(job.shard), content)
-    return ShardSummary(job.shard, len(job.videos), len(content.records), tuple(content.failures))
+    path = Path(job.shard)
+    failures = {failure.video: failure for failure in job.lost}
+    with ShardWriter(path, job.settings.content()) as writer:
+        for source in job.videos:
+            if source.id in failures:
+                continue
+            packing = _Packing(writer, source, job.settings, report)
+            try:
+                packing.run()
+            except VideoError as error:
+                writer.drop_video(source.id)
+                failures[source.id] = VideoFailure(source.id, packing.stage, error.reason, error.message)
+            except MemoryError:
+                writer.drop_video(source.id)
+                message = f"It needs more than the {job.settings.worker_memory:g} GiB that a worker may allocate."
+                failures[source.id] = VideoFailure(source.id, packing.stage, "out-of-memory", message)
+        if failures:
+            write_failures(path, list(failures.values()))
+        else:  # an earlier start may have lost a video that was good after all
+            failures_path(path).unlink(missing_ok=True)
+        if len(failures) < len(job.videos):
+            writer.commit()
+        return ShardSummary(job.shard, len(job.videos), writer.segments, tuple(failures.values()))
 
 
 def segment_plan(settings: PreprocessSettings) -> SegmentPlan:
@@ -88,38 +105,108 @@ def segment_plan(settings: PreprocessSettings) -> SegmentPlan:
         min_frames=max(2, round(settings.min_seconds * settings.fps)) + extra,
         audio_rate=settings.audio_rate if settings.audio else 0,
         max_pixels=settings.max_pixels,
+        deinterlace=settings.deinterlace,
+        vectors=settings.flow == "motion-vectors",
     )
 
 
-def _add(content: ShardContent, source: SourceVideo, video: DecodedVideo, settings: PreprocessSettings) -> None:
-    missing_s = (video.promised_s or 0.0) - video.duration_s
-    if video.bad_packets or missing_s > 1.0:
-        # The frames decoded, but perhaps not as they were filmed: said, never hidden.
-        content.warnings[source.id] = {"bad_packets": float(video.bad_packets), "missing_seconds": max(0.0, missing_s)}
-    for segment in video.segments:
-        tensors, scale = _tensors(segment, settings)
-        frames, height, width, _ = tensors["rgb"].shape
+@functools.lru_cache(maxsize=1)
+def _method(name: str, weights: str | None) -> FlowMethod:
+    """Build what estimates flow, once in each worker process."""
+    return flow_method(name, Path(weights) if weights else None)
+
+
+@dataclass
+class _Packing:
+    """One video on its way into a shard."""
+
+    writer: ShardWriter
+    source: SourceVideo
+    settings: PreprocessSettings
+    report: Report
+    stage: str = "open"
+    flowless: str | None = field(default=None, init=False)  # why there is no flow
+
+    def run(self) -> None:
+        """Decode, compute and store.
+
+        Raises:
+            VideoError: it cannot be used; what was stored of it must be dropped.
+        """
+        path = Path(self.source.path)
+        self._enter("open")
+        mark, size = fingerprint(path)
+        video = decode_video(path, segment_plan(self.settings), self.source.span, at=self._enter, keep=self._keep)
+        self.writer.add_video(self.source.id, self._record(video, mark, size))
+
+    def _enter(self, stage: str) -> None:
+        self.stage = stage
+        self.report(self.source.id, stage)
+
+    def _record(self, video: DecodedVideo, mark: str, size: int) -> VideoRecord:
+        if self.flowless is not None:
+            self.flowless = f"{video.codec} {self.flowless}"
+        return VideoRecord(
+            label=self.source.label,
+            split=self.source.split,
+            fingerprint=mark,
+            bytes=size,
+            duration_s=video.duration_s,
+            promised_s=video.promised_s,
+            source_height=video.source_size[0],
+            source_width=video.source_size[1],
+            source_fps=video.source_fps,
+            codec=video.codec,
+            bad_packets=video.bad_packets,
+            sound=video.hearing,
+            flow=self.flowless if self.settings.flow != "none" else "off",
+        )
+
+    def _keep(self, segment: Segment) -> None:
+        settings, frames = self.settings, len(segment.rgb_THWC)
+        tensors: dict[str, np.ndarray] = {}
+        if settings.flow != "none":
+            frames -= 1  # the last one was there for the last flow
+            self._enter("flow")
+            tensors |= self._flow(segment)
+        rgb_THWC = segment.rgb_THWC[:frames]
+        self._enter("store")
+        if settings.storage == "jpeg":
+            tensors["rgb_jpeg"], tensors["rgb_ends"] = encode_frames(rgb_THWC, settings.jpeg_quality)
+        else:
+            tensors["rgb"] = rgb_THWC
+        if segment.waveform is not None:
+            tensors["audio"] = self._spectrogram(segment.waveform, frames)
+        height, width = rgb_THWC.shape[1:3]
         sound = tensors["audio"].shape[1] if "audio" in tensors else 0
-        content.add(SegmentRecord(source.id, source.label, segment.start_s, frames, height, width, scale, sound), tensors)
+        record = SegmentRecord(self.source.id, segment.start_s, frames, height, width, "flow_scale" in tensors, sound)
+        self.writer.add_segment(record, tensors)
 
+    def _flow(self, segment: Segment) -> dict[str, np.ndarray]:
+        if self.settings.flow != "motion-vectors":
+            forward, backward = _method(self.settings.flow, self.settings.flow_weights)(segment.rgb_THWC)
+        elif segment.vectors is not None:
+            forward, backward = segment.vectors
+        else:
+            self.flowless = "without motion vectors that FFmpeg exports"
+            return {}
+        tensors: dict[str, np.ndarray] = {}
+        scales = []
+        for name, flow in (("flow", forward), ("flow_backward", backward)):
+            stored, scale_T = quantise(flow)
+            scales.append(scale_T)
+            if self.settings.storage == "jpeg":
+                tensors[f"{name}_jpeg"], tensors[f"{name}_ends"] = encode_flow(stored, self.settings.jpeg_quality)
+            else:
+                tensors[name] = stored
+        return tensors | {"flow_scale": np.stack(scales, axis=1)}
 
-def _tensors(segment: Segment, settings: PreprocessSettings) -> tuple[dict[str, np.ndarray], tuple[float, float] | None]:
-    if settings.flow == "none":
-        tensors, scale = {"rgb": segment.rgb_THWC}, None
-    else:
-        forward, backward = dense_flow(segment.rgb_THWC, settings.flow)
-        tensors = {"rgb": segment.rgb_THWC[:-1]}
-        tensors["flow"], forward_scale = quantise(forward)
-        tensors["flow_backward"], backward_scale = quantise(backward)
-        scale = (forward_scale, backward_scale)
-    if segment.waveform is not None:
-        samples = round(len(tensors["rgb"]) / settings.fps * settings.audio_rate)
-        spectrogram = log_mel(
-            segment.waveform[:samples],
+    def _spectrogram(self, waveform: np.ndarray, frames: int) -> np.ndarray:
+        settings = self.settings
+        return log_mel(
+            waveform[: round(frames / settings.fps * settings.audio_rate)],
             settings.audio_rate,
             window_s=settings.window_seconds,
             hop_s=settings.hop_seconds,
             mels=settings.mels,
-        )
-        tensors["audio"] = spectrogram.astype(np.float16)
-    return tensors, scale
+        ).astype(np.float16)

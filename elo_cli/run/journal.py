@@ -12,8 +12,10 @@ the next append puts its line there. Anything wrong before the last line is dama
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +61,29 @@ class Journal:
 
         A record that equals the last one is not written again, so an append may be repeated.
 
+        Raises: as `extend`.
+        """
+        self.extend([record])
+
+    def extend(self, records: Sequence[Record]) -> None:
+        """Write records one after the other; when this returns, all are on the disk.
+
+        Of an interrupted write the first lines may be there, never a part of a line.
+
         Raises:
             StorageError: the disk is full, read-only, or failed; the file is as it was.
             DataError: the file is damaged before its last line; nothing is written.
             ValueError: the record holds NaN or an infinity, or has a key `check`.
         """
-        line = encode(record)
+        lines = [encode(record) for record in records]
         with storage_errors(self.path):
             is_new = not self.path.exists()
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
                 self._recover(descriptor)
-                if line != self._last:
-                    self._write(descriptor, line)
+                new = [line for before, line in itertools.pairwise([self._last, *lines]) if line != before]
+                if new:
+                    self._write(descriptor, b"".join(new), new[-1])
             finally:
                 os.close(descriptor)
             if is_new:
@@ -90,10 +102,10 @@ class Journal:
         self._length = good
         self._last = content[content.rfind(b"\n", 0, max(good - 1, 0)) + 1 : good]
 
-    def _write(self, descriptor: int, line: bytes) -> None:
-        """Write a line whole; on failure take back what was written of it."""
+    def _write(self, descriptor: int, lines: bytes, last: bytes) -> None:
+        """Write lines whole; on failure take back what was written of them."""
         try:
-            if os.write(descriptor, line) != len(line):  # one write, so that only the end of a line can be missing
+            if os.write(descriptor, lines) != len(lines):  # one write, so that only the end can be missing
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         except OSError:
@@ -102,8 +114,8 @@ class Journal:
                 os.ftruncate(descriptor, self._length)
             self._length = -1
             raise
-        self._length += len(line)
-        self._last = line
+        self._length += len(lines)
+        self._last = last
 
     def _parse(self, content: bytes) -> tuple[list[Record], int]:
         """Return the records and the length up to which the file is good."""

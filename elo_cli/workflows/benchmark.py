@@ -107,7 +107,10 @@ def score_encoders(
     stored |= {"encoders": {name: one.card["sha256"] for name, one in loaded.items()}, "root": str(labelled.root.absolute())}
     opened = RunDirectory.open(place, stored, command=command_line(), fresh=fresh, free=FREE)
     with spending() as spent, opened as directory:
-        listed = [ListedVideo(video.path, video.id, video.label) for video in labelled.videos]
+        listed = [
+            ListedVideo(str(video.path), video.id, video.label, start_s=video.start_s, end_s=video.end_s)
+            for video in labelled.videos
+        ]
         clips = settings.benchmark.clips
         material = prepare(
             directory.root / "dataset", listed, first, settings, watch, clips=clips, flow=settings.benchmark.baselines
@@ -135,13 +138,13 @@ def _rows(
         architecture = EncoderSettings(**{key: first.card[key] for key in ("architecture", "depth", "width")})
         networks = {"untrained": (build_encoder("rgb", architecture, settings.seed), None), **networks}
     reader, videos, clips = (
-        ClipReader(material.videos, first.clip, material.rates),
+        ClipReader(material.videos, first.clip),
         material.videos.videos,
         settings.benchmark.clips,
     )
     rows = []
     if settings.benchmark.baselines:
-        kinds = [kind for kind in TRIVIAL if kind != "flow-histogram" or material.videos.has("flow")]
+        kinds = [kind for kind in TRIVIAL if kind != "flow-histogram" or material.videos.has("flow", everywhere=True)]
         rows = [Row(kind, extract_trivial(kind, reader, videos, clips=clips)) for kind in kinds]
     precision = Precision.choose(settings.machine)
     for name, (network, digest) in networks.items():

@@ -58,7 +58,7 @@ def evaluate(
     if not weights.active():  # grids hold such a point, and strategies may come to it
         return Evaluation(-math.inf, None, "every weight is 0: there is nothing to learn", {})
     training = make_training(
-        weights, settings.proxy, settings.objective, material.videos, material.rates, seed=settings.seed, precision=precision
+        weights, settings.proxy, settings.objective, material.videos, seed=settings.seed, precision=precision
     )
     try:
         for record in training.run(loader_workers(settings)):
@@ -76,7 +76,7 @@ def encoder_fitness(
     """Measure an RGB encoder by the fitness that the settings name, on one clip of each of the shared videos."""
     features = extract(
         encoder,
-        ClipReader(material.videos, clip, material.rates),
+        ClipReader(material.videos, clip),
         fitness_videos(material.videos, settings),
         clips=1,
         batch=settings.extract.batch,
@@ -131,9 +131,7 @@ def step_seconds(weights: LossWeights, given: TrainSettings, settings: Settings,
         return None
     few = given.model_copy(update={"batch": batch, "steps": 5})
     precision = Precision.choose(settings.machine)
-    training = make_training(
-        weights, few, settings.objective, material.videos, material.rates, seed=settings.seed, precision=precision
-    )
+    training = make_training(weights, few, settings.objective, material.videos, seed=settings.seed, precision=precision)
     return min(record.seconds for record in training.run(0)) * given.batch / few.batch
 
 

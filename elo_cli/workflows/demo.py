@@ -12,7 +12,8 @@ from elo_cli.core.settings import EncoderSettings, Settings
 from elo_cli.datasets import LabelledSet
 from elo_cli.engine.objective import build_encoder
 from elo_cli.engine.precision import Precision
-from elo_cli.executors.local import LocalPool, Lost
+from elo_cli.executors import Limits, Lost, Report
+from elo_cli.executors.local import LocalPool
 from elo_cli.prepare.scenes import MOTIONS, SceneJob, scene_jobs, write_scene, zipf_counts
 from elo_cli.run.environment import processors
 from elo_cli.workflows import benchmark, evolve, extract, preprocess, pretrain
@@ -79,12 +80,10 @@ def make_videos(heap: Path, labelled: Path, seed: int, watch: Watch) -> None:
     missing = [job for job in jobs if not job.path.exists()]
     if not missing:
         return
-    pool: LocalPool[SceneJob, Path] = LocalPool(make_video, processors(), item_seconds=120.0)
-    for job in missing:
-        pool.submit(job)
+    pool: LocalPool[SceneJob, Path] = LocalPool(make_video, processors(), Limits(item_seconds=120.0))
     watch.start("making videos", len(jobs), "video")
     done = len(jobs) - len(missing)
-    for outcome in pool.results(watch.check):
+    for outcome in pool.results(watch.check, missing):
         if isinstance(outcome, Lost):
             raise MachineError(f"A process that makes videos ended: {outcome.story}.", hint="Is there enough memory?")
         done += 1
@@ -92,7 +91,7 @@ def make_videos(heap: Path, labelled: Path, seed: int, watch: Watch) -> None:
     watch.finish("making videos")
 
 
-def make_video(job: SceneJob, report: Callable[[str], None]) -> Path:
+def make_video(job: SceneJob, report: Report) -> Path:
     """Write one scene in a worker process."""
     report(str(job.path))
     return write_scene(job)

@@ -20,7 +20,7 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.material import Material, command_line, dataset_root, open_material, spending
-from elo_cli.workflows.preprocess import pack_videos
+from elo_cli.workflows.packing import pack_videos
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def prepare(
 ) -> Material:
     """Preprocess raw videos for an encoder, once, and open the result."""
     wanted = loaded.preparation(settings, clips or settings.extract.clips, flow=flow)
-    source = str(Path(listed[0].path).parent) if len(listed) == 1 else "a list of videos"
+    source = str(listed[0].path.parent) if len(listed) == 1 else "a list of videos"
     result, root = pack_videos(root, listed, wanted, source, watch=watch)
     if result["failed"]:
         watch.warn(f"{result['failed']} of {len(listed)} videos could not be used; {root / 'failures.jsonl'} says why.")
@@ -118,7 +118,7 @@ def prepare(
 
 
 def _extract(loaded: LoadedEncoder, material: Material, settings: Settings, run: RunDirectory, watch: Watch) -> dict[str, Any]:
-    knows, has = loaded.card["input"]["fps"], material.rates.fps
+    knows, has = loaded.card["input"]["fps"], material.videos.rates.fps
     if abs(knows - has) > 1e-6:
         raise DataError(
             f"The encoder knows clips at {knows:g} frames per second; {material.videos.root} has {has:g}.",
@@ -133,7 +133,7 @@ def _extract(loaded: LoadedEncoder, material: Material, settings: Settings, run:
 
     features = extract(
         loaded.network,
-        ClipReader(material.videos, loaded.clip, material.rates),
+        ClipReader(material.videos, loaded.clip),
         videos,
         clips=settings.extract.clips,
         batch=settings.extract.batch,

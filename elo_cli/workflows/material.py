@@ -1,6 +1,5 @@
 """What several verbs need: the preprocessed set, the terms that it can serve, time and memory used."""
 
-import hashlib
 import resource
 import shlex
 import sys
@@ -15,7 +14,6 @@ from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.settings import ClipSettings, ObjectiveSettings, PreprocessSettings, Settings
 from elo_cli.core.strict_yaml import load_yaml
 from elo_cli.core.weights import LossWeights, Term
-from elo_cli.data.loader import StoredRates
 from elo_cli.data.sampling import ClipSampler
 from elo_cli.data.video_set import VideoSet
 from elo_cli.run.directory import RunDirectory
@@ -33,13 +31,7 @@ class Material:
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that name the segments and how they were made."""
-        how = self.preprocess.model_dump_json(exclude={"workers", "video_seconds_limit", "videos_per_shard"})
-        return hashlib.sha256(f"{self.videos.fingerprint} {how}".encode()).hexdigest()[:16]
-
-    @property
-    def rates(self) -> StoredRates:
-        """The rates of its frames and spectrograms."""
-        return StoredRates(self.preprocess.fps, self.preprocess.hop_seconds, self.preprocess.mels)
+        return self.videos.fingerprint
 
 
 def open_material(root: Path) -> Material:

@@ -96,7 +96,6 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
         settings.pretrain,
         settings.objective,
         material.videos,
-        material.rates,
         seed=settings.seed,
         precision=precision,
     )
@@ -187,7 +186,7 @@ def _export(
         training.objective.encoders["rgb"],
         settings.pretrain.encoder,
         settings.pretrain.clip,
-        material.rates.fps,
+        material.videos.rates.fps,
         origin,
     )
     if last is None:  # the last checkpoint was already the end

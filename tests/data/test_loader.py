@@ -1,5 +1,6 @@
 """Batches from shards: windows, modalities and masks of real segments, and the same with worker processes."""
 
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import torch
 from elo_cli.core.clip import MODALITIES, Source
 from elo_cli.core.settings import ClipSettings
 from elo_cli.data import transforms
-from elo_cli.data.loader import ClipReader, StoredRates, TrainingClips, evaluation_clips, training_clips
-from elo_cli.data.shard import SegmentRecord, ShardContent, write_shard
+from elo_cli.data.loader import ClipReader, TrainingClips, evaluation_clips, training_clips
+from elo_cli.data.records import SegmentRecord
+from elo_cli.data.shard_writer import ShardWriter
 from elo_cli.data.video_set import SHARDS, VideoSet
-from tests.support.shards import CLIP, RATES, shapes, write_set
+from tests.support.shards import CLIP, PREPROCESS, VIDEO, flow_scales, shapes, write_set
 
 ALL = frozenset(Source(name, window) for name in MODALITIES for window in ("clip", "future", "shifted")) | {
     Source("flow", "clip", True)
@@ -26,7 +28,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> VideoSet:
 
 @pytest.fixture(scope="module")
 def clips(videos: VideoSet) -> TrainingClips:
-    return training_clips(videos, CLIP, RATES, ALL, batch=6, seed=1)
+    return training_clips(videos, CLIP, ALL, batch=6, seed=1)
 
 
 def test_each_source_is_its_window_of_the_chosen_segment(videos: VideoSet, clips: TrainingClips) -> None:
@@ -51,7 +53,7 @@ def test_each_source_is_its_window_of_the_chosen_segment(videos: VideoSet, clips
             wanted = {
                 "rgb": transforms.rgb(frames, place, 16),
                 "grey": transforms.grey(transforms.rgb(frames, place, 16)),
-                "flow": transforms.flow(vectors, (0.05, 0.04)[source.backward], place, 16),
+                "flow": transforms.flow(vectors, flow_scales(14)[start : start + count, int(source.backward)], place, 16),
             }
             if source.modality == "audio":
                 sound = shard.read(choice.segment.index, "audio", 2 * start, 2 * (start + count))
@@ -69,9 +71,23 @@ def test_equal_numbers_are_equal_videos(clips: TrainingClips) -> None:
                 assert (batch.video_B[i] == batch.video_B[j]) == (first == second)
 
 
+def test_jpegs_are_read_alike_but_for_their_error(tmp_path: Path, videos: VideoSet) -> None:
+    coded = write_set(tmp_path, quality=100)
+    assert coded.fingerprint != videos.fingerprint
+    one, other = (training_clips(each, CLIP, ALL, batch=6, seed=1)[5] for each in (videos, coded))
+    assert one.ids == other.ids
+    for source in ALL:
+        assert torch.equal(one.present[source], other.present[source])
+        if source.modality == "audio":
+            assert torch.equal(one.inputs[source], other.inputs[source])
+        else:  # 4:4:4 at quality 100: noise loses its last bits and nothing else
+            apart = (one.inputs[source] - other.inputs[source]).abs().mean() / one.inputs[source].abs().mean()
+            assert 0 < apart < 0.03, source
+
+
 def test_grey_without_rgb_is_the_same(videos: VideoSet, clips: TrainingClips) -> None:
-    alone = training_clips(videos, CLIP, RATES, frozenset({Source("grey")}), batch=6, seed=1)
-    rgb = training_clips(videos, CLIP, RATES, frozenset({Source("grey"), Source("rgb")}), batch=6, seed=1)
+    alone = training_clips(videos, CLIP, frozenset({Source("grey")}), batch=6, seed=1)
+    rgb = training_clips(videos, CLIP, frozenset({Source("grey"), Source("rgb")}), batch=6, seed=1)
     assert set(alone[2].inputs) == {Source("grey")}, "what no term reads is not loaded"
     assert torch.equal(alone[2].inputs[Source("grey")], rgb[2].inputs[Source("grey")])
 
@@ -88,15 +104,42 @@ def test_worker_processes_change_nothing(clips: TrainingClips) -> None:
             assert torch.equal(one.present[source], other.present[source])
 
 
-def write_one(root: Path, frames: int, sound: np.ndarray, fps: float = 10.0) -> tuple[VideoSet, StoredRates]:
+def test_a_worker_is_not_sent_the_set(tmp_path: Path) -> None:
+    sizes = []
+    for number in (3, 12):
+        videos = write_set(tmp_path / f"{number}", videos=number, segments=4, per_shard=3, height=2, width=2)
+        clips = training_clips(videos, CLIP, ALL, batch=2, seed=1)
+        assert clips[0].ids  # a shard is open
+        sizes.append(len(ForkingPickler.dumps(clips._clips)))
+    assert sizes[0] < 4000
+    assert sizes[1] - sizes[0] <= 3 * 25, "no more than the names of three more shards"
+
+
+def write_one(root: Path, frames: int, sound: np.ndarray, fps: float = 10.0) -> VideoSet:
     (root / SHARDS).mkdir(parents=True)
-    content = ShardContent()
     ramp = np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None], (frames, 16, 16, 3))
-    content.add(
-        SegmentRecord("a", None, 0.0, frames, 16, 16, None, sound.shape[1]), {"rgb": ramp, "audio": sound.astype(np.float16)}
-    )
-    write_shard(root / SHARDS / "a.safetensors", content)
-    return VideoSet(root), StoredRates(fps, 0.05, len(sound))
+    record = SegmentRecord("a", 0.0, frames, 16, 16, False, sound.shape[1])
+    stored = PREPROCESS.model_copy(update={"fps": fps, "mels": len(sound)}).content()
+    with ShardWriter(root / SHARDS / "a.safetensors", stored) as writer:
+        writer.add_video("a", VIDEO)
+        writer.add_segment(record, {"rgb": ramp, "audio": sound.astype(np.float16)})
+        writer.commit()
+    return VideoSet(root)
+
+
+@pytest.mark.parametrize("quality", [None, 90])
+@pytest.mark.parametrize(("stride", "start"), [(3, 2), (3, 4), (1, 0)])
+def test_flow_has_the_scale_of_its_own_frame(tmp_path: Path, quality: int | None, stride: int, start: int) -> None:
+    videos = write_set(tmp_path, videos=1, segments=1, height=16, width=16, quality=quality)
+    clip = ClipSettings(frames=4, stride=stride, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0)
+    shown = np.minimum(start + np.arange(4) * stride, 13)
+    stored = {name: videos.shard(0).read(0, name, 0, 14)[shown] for name in ("flow", "flow_backward")}
+    for backward, name in enumerate(stored):
+        source = Source("flow", "clip", bool(backward))
+        got = ClipReader(videos, clip).read(videos.videos[0].segments[0], source, start, transforms.central_place(16, 16))
+        assert got is not None
+        pixels = stored[name].astype(np.float64) * flow_scales(14)[shown, backward, None, None, None]
+        np.testing.assert_allclose(got, (pixels * 100 / 16).transpose(3, 0, 1, 2), rtol=1e-5)
 
 
 def stored_frames(tensor: torch.Tensor) -> list[int]:
@@ -105,8 +148,8 @@ def stored_frames(tensor: torch.Tensor) -> list[int]:
 
 
 def test_stride_and_the_end_of_a_segment(tmp_path: Path) -> None:
-    videos, rates = write_one(tmp_path, 14, np.random.default_rng(0).normal(size=(3, 28)))
-    reader = ClipReader(videos, ClipSettings(frames=4, stride=3, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0), rates)
+    videos = write_one(tmp_path, 14, np.random.default_rng(0).normal(size=(3, 28)))
+    reader = ClipReader(videos, ClipSettings(frames=4, stride=3, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0))
     segment, place = videos.videos[0].segments[0], transforms.central_place(16, 16)
 
     def read(start: int, window: str = "clip") -> list[int]:
@@ -122,8 +165,8 @@ def test_stride_and_the_end_of_a_segment(tmp_path: Path) -> None:
 def test_sound_is_never_padded_nor_read_where_there_is_none(tmp_path: Path) -> None:
     sound = np.random.default_rng(0).normal(size=(3, 28))
     sound[:, 16:] = -13.8  # the sound of this video ends early
-    videos, rates = write_one(tmp_path, 14, sound)
-    reader = ClipReader(videos, ClipSettings(frames=2, stride=2, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0), rates)
+    videos = write_one(tmp_path, 14, sound)
+    reader = ClipReader(videos, ClipSettings(frames=2, stride=2, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0))
     segment, place = videos.videos[0].segments[0], transforms.central_place(16, 16)
     audio = Source("audio")
     first = reader.read(segment, audio, 3, place)
@@ -136,8 +179,8 @@ def test_sound_is_never_padded_nor_read_where_there_is_none(tmp_path: Path) -> N
 
 def test_rounding_moves_sound_by_a_frame_rather_than_padding_it(tmp_path: Path) -> None:
     # 30 frames a second and hops of 20 frames a second: two thirds of a spectrogram frame each.
-    videos, rates = write_one(tmp_path, 13, np.random.default_rng(0).normal(size=(3, 9)), fps=30.0)
-    reader = ClipReader(videos, ClipSettings(frames=4, stride=1, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0), rates)
+    videos = write_one(tmp_path, 13, np.random.default_rng(0).normal(size=(3, 9)), fps=30.0)
+    reader = ClipReader(videos, ClipSettings(frames=4, stride=1, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0))
     segment, place = videos.videos[0].segments[0], transforms.central_place(16, 16)
     stored = videos.shards[0].read(0, "audio", 0, 9)
     for start in range(10):
@@ -148,7 +191,7 @@ def test_rounding_moves_sound_by_a_frame_rather_than_padding_it(tmp_path: Path) 
 
 
 def test_evaluation_sees_the_middle_of_evenly_spread_clips(videos: VideoSet) -> None:
-    reader = ClipReader(videos, CLIP, RATES)
+    reader = ClipReader(videos, CLIP)
     seen = list(evaluation_clips(reader, videos.videos[:2], Source("rgb"), 3))
     assert [video.id for video, _ in seen] == ["v00.mp4", "v01.mp4"]
     video, tensors = seen[0]

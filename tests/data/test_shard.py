@@ -1,163 +1,202 @@
-"""Shards: what goes in comes out, equal content gives equal bytes, and damage is named."""
+"""Shards as they are read: what went in comes out, and nothing else is touched; every damage is found."""
 
-import contextlib
 import json
+import os
+import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as nps
-from safetensors.numpy import save
+from safetensors import safe_open
 
 from elo_cli.core.errors import DataError
-from elo_cli.data.shard import SegmentRecord, Shard, ShardContent, VideoFailure, write_shard
+from elo_cli.data.jpeg import encode_flow, encode_frames
+from elo_cli.data.records import SegmentRecord
+from elo_cli.data.shard import Shard
+from tests.support.shard_files import JPEG, RAW, small_shard, stored_tensor, write_content
+from tests.support.shards import VIDEO, random_segment
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-RECORDS = st.builds(
-    SegmentRecord,
-    video=TEXT,
-    label=st.none() | TEXT,
-    start_s=st.floats(0, 1e6),
-    frames=st.integers(1, 5),
-    height=st.integers(1, 4),
-    width=st.integers(1, 4),
-    flow_scale=st.none() | st.tuples(st.floats(1e-6, 10), st.floats(1e-6, 10)),
-    audio_frames=st.integers(0, 6),
-)
-FAILURES = st.lists(st.builds(VideoFailure, video=TEXT, reason=st.just("crash"), message=TEXT), max_size=2)
+ARRAYS = ("rgb", "flow", "flow_backward", "flow_scale", "audio")
 
 
-def tensors_of(record: SegmentRecord, draw: st.DrawFn) -> dict[str, np.ndarray]:
-    shape = (record.frames, record.height, record.width)
-    tensors = {"rgb": draw(nps.arrays(np.uint8, (*shape, 3)))}
-    if record.flow_scale is not None:
-        tensors |= {name: draw(nps.arrays(np.int8, (*shape, 2))) for name in ("flow", "flow_backward")}
-    if record.audio_frames:
-        tensors["audio"] = draw(nps.arrays(np.float16, (3, record.audio_frames), elements=st.floats(-14, 5, width=16)))
-    return tensors
+def test_the_safetensors_library_reads_it(tmp_path: Path) -> None:
+    small_shard(tmp_path / "s.safetensors")
+    shard = Shard(tmp_path / "s.safetensors")
+    names = [f"{index}.{name}" for index in range(2) for name in ARRAYS]
+    with safe_open(tmp_path / "s.safetensors", framework="numpy") as file:
+        assert sorted(file.keys()) == sorted(names)
+        assert file.metadata()["schema"] == "2" and json.loads(file.metadata()["elo"])["settings"] == RAW
+        for key in names:
+            index, name = key.split(".")
+            stop = 6 if name == "audio" else 3
+            assert np.array_equal(file.get_tensor(key), shard.read(int(index), name, 0, stop)), key
+    length = int.from_bytes((tmp_path / "s.safetensors").read_bytes()[:8], "little")
+    entries = [stored_tensor(shard, key) for key in names]
+    assert length % 8 == 0
+    assert all(entry.begin % entry.dtype.itemsize == 0 for entry in entries), "aligned"
 
 
-@st.composite
-def contents(draw: st.DrawFn) -> ShardContent:
-    content = ShardContent(
-        failures=draw(FAILURES), warnings=draw(st.dictionaries(TEXT, st.just({"bad_packets": 2.0}), max_size=2))
-    )
-    for record in draw(st.lists(RECORDS, max_size=3)):
-        content.add(record, tensors_of(record, draw))
-    return content
-
-
-@given(contents(), st.data())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_round_trip_and_equal_bytes(tmp_path_factory: pytest.TempPathFactory, content: ShardContent, data: st.DataObject) -> None:
-    folder = tmp_path_factory.mktemp("shard")
-    write_shard(folder / "a", content)
-    shard = Shard(folder / "a")
-    assert shard.records == content.records
-    assert shard.failures == content.failures
-    assert shard.warnings == content.warnings
-    for key, stored in content.tensors.items():
-        index, name = key.split(".")
-        axis = 1 if name == "audio" else 0
-        start = data.draw(st.integers(0, stored.shape[axis] - 1))
-        stop = data.draw(st.integers(start + 1, stored.shape[axis]))
-        wanted = stored[:, start:stop] if axis else stored[start:stop]
-        read = shard.read(int(index), name, start, stop)
-        assert read.dtype == stored.dtype and np.array_equal(read, wanted)
-    again = ShardContent(content.records, content.failures, dict(reversed(content.warnings.items())))
-    again.tensors = dict(reversed(content.tensors.items()))
-    write_shard(folder / "b", again)
-    assert (folder / "a").read_bytes() == (folder / "b").read_bytes()
-
-
-def small(path: Path) -> bytes:
-    content = ShardContent(failures=[VideoFailure("bad.mp4", "crash", "it went away")])
-    record = SegmentRecord("a.mp4", "run", 0.5, 2, 2, 3, (0.1, 0.2), 4)
-    frames = np.arange(36, dtype=np.uint8).reshape(2, 2, 3, 3)
-    flow = np.ones((2, 2, 3, 2), np.int8)
-    content.add(record, {"rgb": frames, "flow": flow, "flow_backward": -flow, "audio": np.zeros((3, 4), np.float16)})
-    write_shard(path, content)
-    return path.read_bytes()
-
-
-def test_an_empty_shard_is_one_too(tmp_path: Path) -> None:
-    path = tmp_path / "e.safetensors"
-    write_shard(path, ShardContent(failures=[VideoFailure("bad.mp4", "crash", "it went away")]))
-    assert Shard(path).records == [] and Shard(path).failures[0].video == "bad.mp4"
-
-
-@given(st.data())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_damage_to_the_header_is_a_data_error_or_harmless(tmp_path: Path, data: st.DataObject) -> None:
+@pytest.mark.parametrize("quality", [None, 90])
+def test_every_flip_of_a_bit_is_found(tmp_path: Path, quality: int | None) -> None:
     path = tmp_path / "s.safetensors"
-    content = bytearray(small(path))
-    header = 8 + int.from_bytes(content[:8], "little")
-    where = data.draw(st.integers(0, header - 1))
-    content[where] = data.draw(st.integers(0, 255))
-    path.write_bytes(content)
-    with contextlib.suppress(DataError):  # and nothing else
-        shard = Shard(path)
-        for name in ("rgb", "flow", "flow_backward", "audio"):
-            shard.read(0, name, 0, 2)
+    whole = small_shard(path, quality=quality)
+    header_end = 8 + int.from_bytes(whole[:8], "little")
+    generator = random.Random(0)
+    places = [*range(64), *(generator.randrange(header_end) for _ in range(400)), header_end - 1, header_end, len(whole) - 1]
+    places += [generator.randrange(header_end, len(whole)) for _ in range(400)]
+    for place in places:
+        content = bytearray(whole)
+        content[place] ^= 1 << generator.randrange(8)
+        path.write_bytes(content)
+        if place < header_end:
+            with pytest.raises(DataError, match=r"s\.safetensors"):
+                Shard(path)
+        else:
+            shard = Shard(path)
+            hit = [name for name in shard._header.names() if _holds(shard, name, place)]
+            assert len(hit) == 1 and shard.verify() == hit, place
+
+
+def _holds(shard: Shard, name: str, place: int) -> bool:
+    stored = stored_tensor(shard, name)
+    return stored.begin <= place < stored.begin + stored.nbytes
+
+
+@pytest.mark.parametrize("change", [-1, -5, -1000, 1, 8])
+def test_another_length_is_found_at_opening(tmp_path: Path, change: int) -> None:
+    path = tmp_path / "cut.safetensors"
+    whole = small_shard(path)
+    path.write_bytes(whole[:change] if change < 0 else whole + bytes(change))
+    with pytest.raises(DataError, match=rf"it has {len(whole) + change} bytes, but was written with {len(whole)}") as caught:
+        Shard(path)
+    assert "elo preprocess" in caught.value.hint
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_cut_file_is_named(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "cut.safetensors"
-    content = small(path)
+    content = small_shard(path)
     path.write_bytes(content[: keep % len(content)])
-    with pytest.raises(DataError, match=r"cut\.safetensors") as caught:
-        Shard(path)
-    assert "elo preprocess" in caught.value.hint
-
-
-DESCRIPTION = {"schema": 1, "segments": [], "failures": [], "warnings": {}}
-
-
-@pytest.mark.parametrize(
-    "description",
-    [
-        [],
-        None,
-        "text",
-        {},
-        {"schema": 1},
-        {**DESCRIPTION, "segments": [{"video": "a"}]},
-        {**DESCRIPTION, "segments": [3]},
-        {**DESCRIPTION, "failures": [{"who": "a"}]},
-        {**DESCRIPTION, "segments": None},
-    ],
-)
-def test_a_header_of_another_form_is_named(tmp_path: Path, description: Any) -> None:
-    path = tmp_path / "other.safetensors"
-    path.write_bytes(save({"empty": np.zeros(1, np.uint8)}, {"elo": json.dumps(description)}))
-    with pytest.raises(DataError, match=r"other\.safetensors is not a readable shard"):
+    with pytest.raises(DataError, match=r"cut\.safetensors is not a readable shard"):
         Shard(path)
 
 
-def test_another_schema_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_while_it_is_open_is_an_error_and_no_signal(tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
-    path.write_bytes(save({"empty": np.zeros(1, np.uint8)}, {"elo": json.dumps({"schema": 2, "pieces": []})}))
-    with pytest.raises(DataError, match="schema version 2; this elo reads 1"):
-        Shard(path)
+    whole = small_shard(path)
+    shard = Shard(path)
+    os.truncate(path, len(whole) - 3)
+    damaged = shard.verify()
+    assert len(damaged) == 1
+    index, name = damaged[0].split(".")
+    with pytest.raises(DataError, match=r"s\.safetensors is not a readable shard: it ends before byte"):
+        shard.read(int(index), name, 0, 6 if name == "audio" else 3)
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("quality", [None, 90])
+def test_what_is_missing_is_named(tmp_path: Path, quality: int | None) -> None:
     with pytest.raises(DataError, match="nowhere"):
         Shard(tmp_path / "nowhere.safetensors")
-    small(tmp_path / "s.safetensors")
+    small_shard(tmp_path / "s.safetensors", quality=quality)
     shard = Shard(tmp_path / "s.safetensors")
-    for segment, name, start in ((1, "rgb", 0), (0, "depth", 0), (0, "rgb", 7)):
+    beyond = [(0, "rgb", start, stop) for start, stop in ((3, 4), (1, 4), (-1, 1), (1, 1))]
+    for segment, name, start, stop in ((2, "rgb", 0, 1), (0, "depth", 0, 1), (1, "audio", 0, 7), *beyond):
         with pytest.raises(DataError, match=rf"s\.safetensors lacks frames of '{segment}\.{name}'"):
-            shard.read(segment, name, start, start + 1)
+            shard.read(segment, name, start, stop)
+
+
+def read_bytes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Record (position, bytes) of every read of a file from here on."""
+    read, real = [], os.preadv
+
+    def spy(file: int, buffers: list[memoryview], at: int) -> int:
+        count = real(file, buffers, at)
+        read.append((at, count))
+        return count
+
+    monkeypatch.setattr(os, "preadv", spy)
+    return read
+
+
+def test_only_the_frames_that_are_asked_for_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_shard(tmp_path / "raw", frames=50)
+    small_shard(tmp_path / "jpeg", frames=50, quality=90)
+    read = read_bytes(monkeypatch)
+    raw, coded = Shard(tmp_path / "raw"), Shard(tmp_path / "jpeg")
+    stored = stored_tensor(raw, "1.rgb")
+    frame = 9 * 10 * 3
+    raw.read(1, "rgb", 7, 20)
+    assert read == [(stored.begin + 7 * frame, 13 * frame)]
+    read.clear()
+    raw.read(1, "rgb", 7, 20, 4)
+    assert read == [(stored.begin + at * frame, frame) for at in (7, 11, 15, 19)]
+    read.clear()
+    ends = np.frombuffer((tmp_path / "jpeg").read_bytes(), "<i8", 50, stored_tensor(coded, "1.flow_ends").begin)
+    for start, stop, step in ((7, 20, 1), (0, 3, 1), (5, 30, 8)):
+        coded.read(1, "flow", start, stop, step)
+        begin = stored_tensor(coded, "1.flow_jpeg").begin
+        frames = [(begin + (int(ends[at - 1]) if at else 0), begin + int(ends[at])) for at in range(start, stop, step)]
+        wanted = frames if step > 1 else [(frames[0][0], frames[-1][1])]
+        assert [(at, at + count) for at, count in read if at >= begin] == wanted
+        read.clear()
+
+
+def test_sound_of_an_hour_is_read_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = SegmentRecord("a", 0.0, 1, 1, 1, False, 300_000)
+    tensors = random_segment(np.random.default_rng(0), segment, mels=8)
+    write_content(tmp_path / "s", {"a": (VIDEO, [(segment, tensors)])})
+    read = read_bytes(monkeypatch)
+    sound = Shard(tmp_path / "s").read(0, "audio", 1000, 1100)
+    assert np.array_equal(sound, tensors["audio"][:, 1000:1100])
+    assert sum(count for _, count in read) == 8 * 100 * 2
+
+
+def test_jpegs_come_back_nearly_as_they_were(tmp_path: Path) -> None:
+    y, x = np.mgrid[:40, :60]
+    rgb = np.stack([np.stack([4 * x, 5 * y, 2 * (x + y) + t], axis=-1) for t in range(5)]).astype(np.uint8)
+    flow = np.stack([np.stack([x + t, y - 2 * x], axis=-1) for t in range(5)]).astype(np.int8)
+    segment = SegmentRecord("a", 0.0, 5, 40, 60, True, 0)
+    tensors: dict[str, np.ndarray] = {"flow_scale": np.ones((5, 2), np.float32)}
+    for name, array in (("rgb", rgb), ("flow", flow), ("flow_backward", -flow)):
+        encode = encode_frames if name == "rgb" else encode_flow
+        tensors[f"{name}_jpeg"], tensors[f"{name}_ends"] = encode(array, 95)
+    write_content(tmp_path / "s", {"a": (VIDEO, [(segment, tensors)])}, JPEG)
+    shard = Shard(tmp_path / "s")
+    for name, array in (("rgb", rgb), ("flow", flow), ("flow_backward", -flow)):
+        read = shard.read(0, name, 0, 5)
+        assert read.dtype == array.dtype and read.shape == array.shape
+        assert np.abs(read.astype(int) - array).mean() < 1.5
+        for start, stop, step in ((0, 1, 1), (1, 4, 1), (4, 5, 1), (0, 5, 2), (1, 5, 3)):
+            assert np.array_equal(shard.read(0, name, start, stop, step), read[start:stop:step])
 
 
 def test_a_shard_goes_to_another_process_by_its_path(tmp_path: Path) -> None:
-    small(tmp_path / "s.safetensors")
+    small_shard(tmp_path / "s.safetensors")
     shard = Shard(tmp_path / "s.safetensors")
     make, arguments = shard.__reduce__()
     assert np.array_equal(make(*arguments).read(0, "rgb", 0, 2), shard.read(0, "rgb", 0, 2))
+
+
+def test_a_dropped_shard_closes_its_file(tmp_path: Path) -> None:
+    small_shard(tmp_path / "s.safetensors")
+    before = len(os.listdir("/proc/self/fd"))
+    shards = [Shard(tmp_path / "s.safetensors") for _ in range(10)]
+    assert len(os.listdir("/proc/self/fd")) == before + 10
+    del shards
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("part", ["ends", "jpeg"])
+def test_jpegs_that_are_none_are_named(tmp_path: Path, part: str) -> None:
+    segment = SegmentRecord("a", 0.0, 3, 9, 10, False, 0)
+    tensors = random_segment(np.random.default_rng(0), segment, quality=90)
+    if part == "ends":
+        tensors["rgb_ends"] = tensors["rgb_ends"][::-1].copy()
+    else:
+        tensors["rgb_jpeg"] = np.zeros_like(tensors["rgb_jpeg"])
+    write_content(tmp_path / "odd", {"a": (VIDEO, [(segment, tensors)])}, JPEG)
+    with pytest.raises(DataError, match=r"odd is not a readable shard: (0\.rgb_ends do not rise|frames of 0\.rgb)"):
+        Shard(tmp_path / "odd").read(0, "rgb", 0, 3)

@@ -38,11 +38,12 @@ def test_grey_is_luma() -> None:
     np.testing.assert_allclose(grey[0].numpy() * 0.22 + 0.40, luma, atol=1e-6)
 
 
-@given(st.integers(1, 20), st.floats(1e-4, 1), st.booleans(), st.data())
-def test_flow_is_in_hundredths_of_the_side_and_mirrors(side: int, scale: float, flip: bool, data: st.DataObject) -> None:
+@given(st.integers(1, 20), st.lists(st.floats(1e-4, 1), min_size=3, max_size=3), st.booleans(), st.data())
+def test_flow_is_in_hundredths_of_the_side_and_mirrors(side: int, scales: list[float], flip: bool, data: st.DataObject) -> None:
     top, left = data.draw(st.integers(0, 20 - side)), data.draw(st.integers(0, 30 - side))
-    got = transforms.flow(VECTORS, scale, Place(top, left, side, flip), side).numpy()
-    pixels = VECTORS[:, top : top + side, left : left + side].astype(np.float64) * scale
+    scale_T = np.array(scales, np.float32)  # each frame has a scale of its own
+    got = transforms.flow(VECTORS, scale_T, Place(top, left, side, flip), side).numpy()
+    pixels = VECTORS[:, top : top + side, left : left + side].astype(np.float64) * scale_T[:, None, None, None]
     if flip:
         pixels = pixels[:, :, ::-1] * (-1, 1)
     np.testing.assert_allclose(got, (pixels * 100 / side).transpose(3, 0, 1, 2), rtol=1e-4, atol=1e-4)
@@ -51,7 +52,8 @@ def test_flow_is_in_hundredths_of_the_side_and_mirrors(side: int, scale: float, 
 def test_flow_does_not_depend_on_the_size_it_is_shown_at() -> None:
     constant = np.full((1, 16, 16, 2), 10, np.int8)
     for size in (4, 16, 33):
-        assert torch.allclose(transforms.flow(constant, 0.2, Place(0, 0, 16, False), size), torch.tensor(2 * 100 / 16))
+        shown = transforms.flow(constant, np.full(1, 0.2, np.float32), Place(0, 0, 16, False), size)
+        assert torch.allclose(shown, torch.tensor(2 * 100 / 16))
 
 
 def test_sound_is_normalised_and_padded_with_its_floor() -> None:

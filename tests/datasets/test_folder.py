@@ -69,6 +69,34 @@ def test_a_group_never_stands_on_both_sides(tmp_path: Path) -> None:
         assert sum(len(split.test) for split in found.splits) == len(rows)
 
 
+def test_stretches_of_one_video_never_stand_on_both_sides(tmp_path: Path) -> None:
+    rows = [f"{label}{film}.mp4,{label},{start},{start + 2}" for label in "xy" for film in range(4) for start in (0, 2, 5)]
+    source = tmp_path / "list.csv"
+    source.write_text("\n".join(["path,label,start,end", *rows]) + "\n")
+    for label in "xy":
+        for film in range(4):
+            (tmp_path / f"{label}{film}.mp4").touch()
+    for seed in range(5):
+        found = folder.find(source, seed=seed)
+        assert [(v.id, v.start_s, v.end_s) for v in found.videos[:2]] == [("x0.mp4#t=0,2", 0.0, 2.0), ("x0.mp4#t=2,4", 2.0, 4.0)]
+        for split in found.splits:
+            films = [{name.partition("#")[0] for name in side} for side in (split.train, split.test)]
+            assert films[0] | films[1] == {f"{label}{film}.mp4" for label in "xy" for film in range(4)}
+            assert not films[0] & films[1]
+
+
+def test_clips_of_one_film_of_ucf101_never_stand_on_both_sides(tmp_path: Path) -> None:
+    for label in ("Archery", "YoYo"):
+        (tmp_path / label).mkdir()
+        for group in range(1, 5):
+            for clip in range(1, 4):
+                (tmp_path / label / f"v_{label}_g{group:02d}_c{clip:02d}.avi").touch()
+    for seed in range(5):
+        for split in folder.find(tmp_path, seed=seed).splits:
+            films = [{name.rpartition("_c")[0] for name in side} for side in (split.train, split.test)]
+            assert len(films[0]) + len(films[1]) == 8 and not films[0] & films[1]
+
+
 def test_a_listed_split_is_used_unless_seeded_ones_are_asked_for(tmp_path: Path) -> None:
     rows = [
         f"{label}{number}.mp4,{label},{'test' if number == 0 else 'train'},{label}{number}"

@@ -73,6 +73,20 @@ def test_the_published_layout_is_found(small: Path) -> None:
     assert f"hit/{ODD.format(0)}" not in first.train + first.test
 
 
+def test_archives_that_went_into_folders_of_their_own_make_no_difference(small: Path) -> None:
+    found = hmdb51.find(small, seed=0)
+    for label in CLASSES[:2]:
+        (small / "videos" / label).rename(small / "moved")
+        (small / "videos" / label).mkdir()
+        (small / "moved").rename(small / "videos" / label / label)
+    doubled = hmdb51.find(small, seed=0)
+    assert (doubled.splits, doubled.missing) == (found.splits, ())
+    assert [(video.id, video.label) for video in doubled.videos] == [(video.id, video.label) for video in found.videos]
+    assert all(video.path.is_file() for video in doubled.videos)
+    places = {video.label: video.path.parent.relative_to(doubled.root).as_posix() for video in doubled.videos}
+    assert places == {"brush_hair": "brush_hair/brush_hair", "climb": "climb/climb", "climb_stairs": "climb_stairs", "hit": "hit"}
+
+
 def test_classes_whose_name_begins_another_are_told_apart(small: Path) -> None:
     found = hmdb51.find(small, seed=0)
     assert sum(video.label == "climb" for video in found.videos) == 6

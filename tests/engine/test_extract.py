@@ -10,7 +10,7 @@ from elo_cli.data.loader import ClipReader, evaluation_clips
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.extract import TRIVIAL, _colour_histogram, _flow_histogram, _thumbnail, extract, extract_trivial
 from elo_cli.engine.objective import build_encoder
-from tests.support.shards import CLIP, ENCODER, PLAIN, RATES, write_set
+from tests.support.shards import CLIP, ENCODER, PLAIN, write_set
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> VideoSet:
 
 @pytest.fixture(scope="module")
 def reader(videos: VideoSet) -> ClipReader:
-    return ClipReader(videos, CLIP, RATES)
+    return ClipReader(videos, CLIP)
 
 
 def trained_a_little() -> nn.Module:

@@ -1,52 +1,26 @@
-"""Workers that crash, hang, or raise, beside others that just work."""
+"""Processes of this machine: their limits, what they leave behind, and how they end."""
 
+import contextlib
 import multiprocessing
 import os
+import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from elo_cli.core.errors import Stopped, StorageError
-from elo_cli.executors.local import LocalPool, Lost
+from elo_cli.core.errors import MachineError
+from elo_cli.executors import Limits, Lost, WorkerError
+from elo_cli.executors.local import LocalPool
+from tests.executors import deeds, module_that_fails, module_that_hangs
 
-Report = Callable[[str], None]
-KILLED = -signal.SIGKILL
-
-
-def work(job: tuple[str, ...], report: Report) -> tuple[str, int]:
-    """Do a job of items; some of their names are deadly. Runs in a worker."""
-    for item in job:
-        report(item)
-        if item.startswith("abort"):
-            os.abort()
-        if item.startswith("segfault"):
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if item.startswith("leave"):
-            os._exit(0)
-        if item.startswith("hang"):
-            time.sleep(600)
-        if item.startswith("slow"):
-            time.sleep(0.4)
-        if item.startswith("storage"):
-            raise StorageError("no room for it.", hint="make room")
-    return "+".join(job), os.getpid()
-
-
-def at_once(job: tuple[str, ...], report: Report) -> str:
-    """Die before the first item. Runs in a worker."""
-    if job == ("dead",):
-        os.abort()
-    return job[0]
-
-
-def heed_no_signal(job: tuple[str, ...], report: Report) -> str:
-    """Hang, deaf to polite signals. Runs in a worker."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    report(job[0])
-    time.sleep(600)
-    return "never"
+GENEROUS = Limits(item_seconds=60.0)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -56,88 +30,200 @@ def no_worker_stays() -> Iterator[None]:
     assert multiprocessing.active_children() == []
 
 
-def run(jobs: list[tuple[str, ...]], workers: int, seconds: float = 30.0) -> tuple[list[tuple[str, int]], list[Lost]]:
-    """Do jobs; give the results and the losses, in the order in which they came."""
-    pool: LocalPool[tuple[str, ...], tuple[str, int]] = LocalPool(work, workers, seconds)
-    for job in jobs:
-        pool.submit(job)
-    outcomes = list(pool.results(lambda: None))
-    return [one for one in outcomes if not isinstance(one, Lost)], [one for one in outcomes if isinstance(one, Lost)]
+def do(function: Any, jobs: list[Any], limits: Limits = GENEROUS, workers: int = 1) -> list[Any]:
+    """Do jobs; give all outcomes."""
+    return list(LocalPool(function, workers, limits).results(lambda: None, jobs))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_do_not_depend_on_the_workers(workers: int) -> None:
-    jobs = [(f"a{number}", f"b{number}") for number in range(7)]
-    results, lost = run(jobs, workers)
-    assert sorted(name for name, _ in results) == [f"a{number}+b{number}" for number in range(7)]
-    assert not lost
-    assert len({pid for _, pid in results}) <= workers  # a worker does many jobs
-    assert os.getpid() not in {pid for _, pid in results}
+def exists(process: int) -> bool:
+    """Say whether a process is there and alive."""
+    with contextlib.suppress(OSError):
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    return False
 
 
-@pytest.mark.parametrize(("deadly", "code"), [("abort", -signal.SIGABRT), ("segfault", -signal.SIGSEGV), ("leave", 0)])
-def test_a_crash_costs_its_own_job_only(deadly: str, code: int) -> None:
-    results, [lost] = run([("a",), ("b", deadly, "c"), ("d",), ("e",)], 1)
-    assert [name for name, _ in results] == ["a", "d", "e"]
-    assert lost == Lost(("b", deadly, "c"), deadly, "crash", f"its process ended with code {code}")
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
 
 
-def test_what_hangs_is_given_up_and_what_is_only_slow_is_not() -> None:
-    begun = time.monotonic()
-    results, [lost] = run([("slow1", "slow2", "slow3", "slow4", "slow5"), ("x", "hang", "y"), ("z",)], 2, seconds=1.5)
-    assert sorted(name for name, _ in results) == ["slow1+slow2+slow3+slow4+slow5", "z"]  # the limit is for an item
-    assert lost == Lost(("x", "hang", "y"), "hang", "timeout", "it took longer than 1.5 s")
-    assert time.monotonic() - begun < 30
+def test_the_limit_is_for_an_item_and_not_for_a_job() -> None:
+    job = ("slow1", "slow2", "slow3", "slow4")
+    [(done, _)] = do(deeds.work, [job], Limits(item_seconds=1.2))
+    assert done == "+".join(job)
 
 
-def test_a_hanging_worker_that_heeds_no_signal_is_ended() -> None:
-    pool: LocalPool[tuple[str, ...], str] = LocalPool(heed_no_signal, 1, 1.0)
-    pool.submit(("deaf",))
-    [lost] = pool.results(lambda: None)
-    assert isinstance(lost, Lost) and (lost.item, lost.reason) == ("deaf", "timeout")
+def test_a_new_stage_does_not_set_the_clock_back() -> None:
+    assert do(deeds.rest_between_stages, [3], Limits(item_seconds=2.0)) == [3]
+    [lost] = do(deeds.rest_between_stages, [100], Limits(item_seconds=1.0))
+    assert (lost.item, lost.reason) == ("one item", "timeout")
+    assert lost.stage in {"stage 2", "stage 3", "stage 4"}  # the one it was in when time was up
 
 
-def test_a_worker_that_dies_before_its_first_item_has_none() -> None:
-    pool: LocalPool[tuple[str, ...], str] = LocalPool(at_once, 1, 30.0)
-    for job in (("dead",), ("well",)):
-        pool.submit(job)
-    lost, result = pool.results(lambda: None)
-    assert isinstance(lost, Lost) and (lost.job, lost.item, lost.reason) == (("dead",), None, "crash")
-    assert result == "well"
+def test_a_worker_that_heeds_no_signal_is_ended() -> None:
+    [lost] = do(deeds.heed_no_signal, [("deaf",)], Limits(item_seconds=1.0))
+    assert (lost.item, lost.reason) == ("deaf", "timeout")
 
 
-def test_a_lost_job_can_be_handed_in_again_without_what_was_deadly() -> None:
-    pool: LocalPool[tuple[str, ...], tuple[str, int]] = LocalPool(work, 2, 30.0)
-    for job in (("a", "abort", "b", "segfault"), ("c",)):
-        pool.submit(job)
-    done = []
-    for outcome in pool.results(lambda: None):
-        if isinstance(outcome, Lost):
-            pool.submit(tuple(item for item in outcome.job if item != outcome.item))
-        else:
-            done.append(outcome[0])
-    assert sorted(done) == ["a+b", "c"]
+def test_a_process_that_never_starts_is_given_up() -> None:
+    [lost] = do(module_that_hangs.work, ["a"], Limits(item_seconds=600.0, start_seconds=1.0))
+    assert lost == Lost("a", None, None, "timeout", "it took longer than 1 s to start")
 
 
-def test_an_error_of_the_function_is_raised_where_the_results_are_read() -> None:
-    with pytest.raises(StorageError) as caught:
-        run([("a",), ("storage",), ("b",)], 1)
-    assert (caught.value.message, caught.value.hint) == ("no room for it.", "make room")
+def test_a_module_that_cannot_be_imported_is_told_at_once() -> None:
+    with pytest.raises(ImportError, match=r"libGL\.so\.1: cannot open shared object file"):
+        do(module_that_fails.work, ["a"])
 
 
-def test_a_stop_ends_the_workers_at_once() -> None:
-    pool: LocalPool[tuple[str, ...], tuple[str, int]] = LocalPool(work, 2, 600.0)
-    for job in (("hang1",), ("hang2",)):
-        pool.submit(job)
-    ticks = 0
+def test_time_in_which_this_process_itself_slept_does_not_count() -> None:
+    pool: LocalPool[tuple[str, ...], Any] = LocalPool(deeds.work, 1, Limits(item_seconds=2.0))
+    slept = False
 
-    def stop() -> None:
-        nonlocal ticks
-        ticks += 1
-        if ticks > 3:
-            raise Stopped("asked to")
+    def sleep_once() -> None:
+        nonlocal slept
+        if not slept and pool._working and pool._working[0]._item == "slow1":
+            time.sleep(3.0)  # Ctrl-Z; the worker of a group is stopped with it, this one goes on
+            slept = True
 
-    begun = time.monotonic()
-    with pytest.raises(Stopped):
-        list(pool.results(stop))
-    assert time.monotonic() - begun < 20
+    [(done, _)] = pool.results(sleep_once, [("slow1", "slow2", "slow3")])
+    assert slept and done == "slow1+slow2+slow3"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
+def test_memory_of_native_code_is_bounded_too() -> None:
+    allowed = Limits(item_seconds=60.0, memory_bytes=2**28)
+    assert do(deeds.allocate, [2**27, 2**27, 2**29, 2**27], allowed) == [True, True, False, True]
+    assert do(deeds.allocate, [2**29]) == [True]  # without a bound
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("numpy", "Unable to allocate 1.00 TiB"),
+        ("opencv", "Insufficient memory"),
+        ("thread", "can't start new thread"),
+        ("caught", "Python could allocate no more"),
+    ],
+)
+def test_want_of_memory_has_many_names(way: str, words: str) -> None:
+    [lost] = do(deeds.fail_by, [way], Limits(item_seconds=60.0, memory_bytes=2**29))
+    assert (lost.item, lost.reason) == (way, "out-of-memory")
+    assert words in lost.story
+
+
+def test_what_workers_write_is_kept_from_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    well, lost = do(deeds.write_natively, [("well",), ("abort",)])
+    assert well == "well"
+    assert lost.story == "its process was ended by SIGABRT; the last that it wrote: \x1b[31mfree(): invalid � pointer"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_ended_by_the_system_says_so() -> None:
+    pool: LocalPool[tuple[str, ...], Any] = LocalPool(deeds.work, 1, GENEROUS)
+
+    def kill() -> None:
+        for child in multiprocessing.active_children():
+            if pool._working[0]._item == "hang":
+                os.kill(child.pid or 0, signal.SIGKILL)
+
+    [lost] = pool.results(kill, [("hang",)])
+    assert isinstance(lost, Lost)
+    assert lost.story == "its process was ended by SIGKILL, from outside; perhaps the system had no memory left"
+
+
+def test_workers_are_deaf_to_the_parents_signals_and_leave_no_cores() -> None:
+    [found] = do(deeds.limits_of_this, ["a"])
+    assert (found["ignored"], found["blocked"], found["core"]) == (3, 0, 0)
+    assert found["score"] == "500"  # the system ends a worker before it ends the run
+
+
+def test_workers_work_at_the_same_time(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert do(deeds.meet, [(here, there), (there, here)], workers=2) == [True, True]
+
+
+def test_a_function_that_no_worker_could_find_is_refused() -> None:
+    with pytest.raises(TypeError, match="not a function of a module"):
+        LocalPool(lambda job, report: job, 1, GENEROUS)
+
+
+def test_no_process_to_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*anything: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", refuse)
+    with pytest.raises(MachineError, match="Resource temporarily unavailable"):
+        do(deeds.work, [("a",)])
+
+
+def test_what_cannot_be_received_is_told_in_words() -> None:
+    with pytest.raises(WorkerError, match="cannot be read"):
+        do(deeds.return_what_cannot_be_received, ["a"])
+
+
+def test_two_thousand_jobs_and_fifty_deaths_leave_no_descriptor_and_no_thread() -> None:
+    def open_now() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+    do(deeds.work, [("a",)])  # what multiprocessing itself keeps open is open now
+    before = open_now()
+    jobs = [("leave",) if number % 40 == 0 else (f"a{number}",) for number in range(2000)]
+    pool: LocalPool[tuple[str, ...], tuple[str, int]] = LocalPool(deeds.work, 2, GENEROUS)
+    most, results, lost = 0, 0, 0
+    for outcome in pool.results(lambda: None, iter(jobs)):
+        lost, results = (lost + 1, results) if isinstance(outcome, Lost) else (lost, results + 1)
+        most = max(most, open_now()[0])
+    assert (results, lost) == (1950, 50)
+    assert open_now() == before
+    assert most <= before[0] + 2 * 5  # pipe, words, sentinel, and what a starting process takes
+
+
+def test_a_quarter_of_a_million_jobs_are_not_copied_ahead() -> None:
+    pool: LocalPool[tuple[str, ...], tuple[str, int]] = LocalPool(deeds.work, 2, GENEROUS)
+    taken = 0
+
+    def many() -> Iterator[tuple[str, ...]]:
+        nonlocal taken
+        for number in range(250_000):
+            taken += 1
+            yield (f"{number}" * 1000,)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    results = pool.results(lambda: None, many())
+    for _ in range(500):
+        next(results)
+    assert taken <= 502
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024  # KiB; all of them would take 1.5 GB
+    results.close()  # type: ignore[attr-defined]
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from elo_cli.executors import Limits
+from elo_cli.executors.local import LocalPool
+from tests.executors import deeds
+
+if __name__ == "__main__":
+    jobs = [(Path(sys.argv[1]) / name) for name in "ab"]
+    for _ in LocalPool(deeds.note_and_hang, 2, Limits(600.0)).results(lambda: None, jobs):
+        pass
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the end of the parent ends its workers on Linux only")
+def test_after_a_kill_of_the_parent_no_worker_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "parent.py"), str(tmp_path)], env=environment)
+    places = [tmp_path / "a", tmp_path / "b"]
+    wait_for(lambda: all(place.exists() and place.read_text() for place in places))
+    workers = [int(place.read_text()) for place in places]
+    assert all(map(exists, workers))
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not any(map(exists, workers)), seconds=5.0)

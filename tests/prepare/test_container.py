@@ -9,7 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from elo_cli.prepare.decode import DecodedVideo, decode_video
+from elo_cli.prepare.decode import decode_video
+from elo_cli.prepare.segment import DecodedVideo
 from tests.prepare.films import CODECS, numbers, outcome, plan, reason, write_video
 
 NAMES = [
@@ -99,11 +100,11 @@ def test_huge_promises_allocate_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("codec", "ending"), [("libx264", "mp4"), ("mpeg4", "avi"), ("ffv1", "mkv"), ("mpeg2video", "ts")])
-@pytest.mark.parametrize("scan_bytes", [2**28, 0], ids=["scanned", "by-the-header"])
+@pytest.mark.parametrize("held_bytes", [2**25, 0], ids=["held", "by-the-header"])
 def test_truncated_files_give_what_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, ending: str, scan_bytes: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, ending: str, held_bytes: int
 ) -> None:
-    monkeypatch.setattr("elo_cli.prepare.decode.SCAN_BYTES", scan_bytes)
+    monkeypatch.setattr("elo_cli.prepare.reel.HELD_BYTES", held_bytes)
     data = write_video(tmp_path / f"a.{ending}", 100, codec).read_bytes()
     path = tmp_path / f"b.{ending}"
     for eighth in range(1, 7):
@@ -111,7 +112,7 @@ def test_truncated_files_give_what_is_left(
         found = outcome(path)
         assert isinstance(found, DecodedVideo) or found in ("not-a-video", "too-short", "no-frames")
     assert isinstance(found, DecodedVideo)
-    assert not scan_bytes or found.duration_s < 3.9
+    assert not held_bytes or found.duration_s < 3.9
     shown = numbers(found.segments[0].rgb_THWC)
     assert shown[:9] == list(range(shown[0], shown[0] + 18, 2))
 

@@ -18,7 +18,7 @@ from elo_cli.prepare.scenes import MOTIONS, SceneJob, write_scene
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = """\
-preprocess: {fps: 8.0, short_side: 20, segment_seconds: 1.5, max_segments: 1, flow: ultrafast, mels: 8,
+preprocess: {fps: 8.0, short_side: 20, segment_seconds: 1.5, max_segments: 1, flow: dis-ultrafast, mels: 8,
              videos_per_shard: 3, workers: 1}
 objective: {terms: [rgb.reverse, rgb.shuffle, rgb-flow.embed, rgb-audio.embed], distance: mean, scale: initial,
             embed_form: infonce}

@@ -1,0 +1,162 @@
+"""The header of a shard: an ordinary safetensors header that vouches for each of its own bytes.
+
+    8 bytes  length of the rest, little-endian
+    {"__metadata__": {"schema": "2", "check": …, "bytes": …, "elo": …}, "0.audio": {…}, …} and spaces up to
+    a multiple of 8
+
+`check` is xxh3_128 of the header with zeros in its own place, `bytes` the length of the tensors that
+follow. The keys stand in this order and without white space, so that a reader finds `check`, `bytes`
+and the entry of one tensor without parsing the rest: a shard of 64 videos opens in a tenth of a
+millisecond. safetensors: https://github.com/huggingface/safetensors#format
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xxhash
+
+from elo_cli.core.errors import DataError, UsageError
+
+SCHEMA = 2
+DTYPES: dict[str, np.dtype[Any]] = {
+    "I64": np.dtype("<i8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+MEND = "Delete that one file and run elo preprocess again: only its videos are done anew."
+
+_LARGEST = 100_000_000  # bytes; the safetensors library refuses a longer header
+_HEAD = re.compile(rb'\{"__metadata__":\{"schema":"(\d{1,9})","check":"([0-9a-f]{32})","bytes":"(\d{1,19})","elo":(?=")')
+_ZEROS = "0" * 32
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError)
+
+
+class Stored(NamedTuple):
+    """Where a tensor is in its file; `begin` in bytes from the start of the file."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int
+    nbytes: int
+
+
+def canonical(value: Any) -> str:
+    """Say a value as JSON in the one form that equal values share.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def build(description: Mapping[str, Any], tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> bytes:
+    """Make the header of a file that holds these tensors in this order, one right after the other.
+
+    Raises:
+        UsageError: there are more tensors than a header can name.
+    """
+    entries, end = {}, 0
+    for name, (dtype, shape) in tensors.items():
+        begin, end = end, end + math.prod(shape) * dtype.itemsize
+        entries[name] = {"dtype": NAMES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
+    metadata = {"schema": str(SCHEMA), "check": _ZEROS, "bytes": str(end), "elo": canonical(description)}
+    text = json.dumps({"__metadata__": metadata, **entries}, separators=(",", ":"))
+    text += " " * (-len(text) % 8)
+    if len(text) > _LARGEST:
+        raise UsageError(
+            f"A shard of {len(tensors)} tensors has a header of {len(text) / 1e6:.0f} MB; {_LARGEST / 1e6:.0f} are allowed.",
+            hint="Put fewer videos into a shard: lower preprocess.videos_per_shard.",
+        )
+    digest = xxhash.xxh3_128_hexdigest(text.encode())
+    return len(text).to_bytes(8, "little") + text.replace(_ZEROS, digest, 1).encode()
+
+
+class Header:
+    """A header that was read and is whole.
+
+    Args:
+        content: all of it, the 8 bytes of its length included.
+        size: bytes of the file.
+        path: the file, for messages.
+
+    Raises:
+        DataError: it is not the header of a shard, is damaged, or is of another schema version; or the
+            file is shorter or longer than the header says.
+    """
+
+    def __init__(self, content: bytes, size: int, path: Path) -> None:
+        self._path, self._start = path, len(content)
+        text = content[8:]
+        head = _HEAD.match(text)
+        schema = _schema_of(text) if head is None else int(head[1])
+        if schema is not None and schema != SCHEMA:
+            raise DataError(
+                f"{path} has schema version {schema}; this elo reads {SCHEMA}.",
+                hint="Preprocess the videos again with this version of elo.",
+            )
+        if head is None:
+            raise damaged(path, "it does not begin as a shard does")
+        begin, end = head.span(2)
+        if xxhash.xxh3_128_hexdigest(text[:begin] + _ZEROS.encode() + text[end:]).encode() != head[2]:
+            raise damaged(path, "its header is not as it was written")
+        if size != len(content) + int(head[3]):
+            raise damaged(path, f"it has {size} bytes, but was written with {len(content) + int(head[3])}")
+        self._text, self._elo, self._end = text, head.end(), size
+
+    def description(self) -> Any:
+        """Parse what the shard says of its videos; it is not kept.
+
+        Raises:
+            ValueError: it is not JSON.
+        """
+        elo, _ = json.JSONDecoder().raw_decode(self._text[self._elo :].decode("ascii"))
+        return json.loads(elo)
+
+    def names(self) -> list[str]:
+        """All tensors, in the order in which they lie in the file."""
+        return [name for name in json.loads(self._text) if name != "__metadata__"]
+
+    def tensor(self, name: str) -> Stored | None:
+        """Find one tensor; None if there is no such one.
+
+        Raises:
+            DataError: its entry is none.
+        """
+        # Inside `elo` every quote has a backslash before it: this stands for an entry of the header only.
+        key = f"{json.dumps(name)}:".encode()
+        at = self._text.find(key, self._elo)
+        if at < 0:
+            return None
+        try:
+            stop = self._text.index(b"}", at)
+            entry = json.loads(self._text[at + len(key) : stop + 1])
+            dtype, shape = DTYPES[entry["dtype"]], tuple(int(length) for length in entry["shape"])
+            begin, end = (self._start + int(offset) for offset in entry["data_offsets"])
+            if not self._start <= begin <= end <= self._end or math.prod(shape) * dtype.itemsize != end - begin or min(shape) < 1:
+                raise ValueError(f"{entry} is not a part of the file")
+        except _DAMAGE as error:
+            raise damaged(self._path, f"{name}: {error!r}") from error
+        return Stored(dtype, shape, begin, end - begin)
+
+
+def damaged(path: Path, why: str) -> DataError:
+    """Make the error that says that a file is not a whole shard."""
+    return DataError(f"{path} is not a readable shard: {why}.", hint=MEND)
+
+
+def _schema_of(text: bytes) -> int | None:
+    """Find the schema version in a header of another form; None where it has none."""
+    try:
+        metadata = json.loads(text)["__metadata__"]
+        # Version 1 had it inside `elo`.
+        return int(metadata["schema"] if "schema" in metadata else json.loads(metadata["elo"])["schema"])
+    except _DAMAGE:
+        return None

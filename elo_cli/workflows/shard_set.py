@@ -1,0 +1,211 @@
+"""The planned shards of a preprocessed set: what is missing is made, what is there is counted."""
+
+import collections
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from elo_cli.core.errors import DataError, MachineError
+from elo_cli.core.files import PART, storage_errors, write_atomic, write_json
+from elo_cli.core.settings import PreprocessSettings
+from elo_cli.data.listing import ListedVideo
+from elo_cli.data.records import VideoFailure, failures_path, read_failures
+from elo_cli.data.shard import Shard
+from elo_cli.data.video_set import SHARDS
+from elo_cli.executors import Executor, Limits, Lost, make_executor
+from elo_cli.prepare.pack import ShardJob, ShardSummary, SourceVideo, pack_shard
+from elo_cli.prepare.segment import Span
+from elo_cli.run.directory import RunDirectory
+from elo_cli.run.environment import processors
+from elo_cli.run.journal import Journal, encode
+from elo_cli.workflows.events import Watch
+
+MISSING_S = 1.0  # a film that ends so much before its header says may be damaged
+
+PlannedShard = dict[str, Any]
+
+
+def worker_count(settings: PreprocessSettings) -> int:
+    """Worker processes: as set, or one for each processor."""
+    return processors() if settings.workers == "auto" else settings.workers
+
+
+class ShardSet:
+    """Some planned shards of a set: those of a part, or all.
+
+    Args:
+        root: the set's folder.
+        planned: the shards, as the plan has them.
+        listed: the videos of the source, which say where each lies.
+        settings: how.
+        watch: is told of the progress.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        planned: Sequence[PlannedShard],
+        listed: Sequence[ListedVideo],
+        settings: PreprocessSettings,
+        watch: Watch,
+    ) -> None:
+        self._folder, self._planned, self._settings, self._watch = root / SHARDS, planned, settings, watch
+        self._paths = {video.id: video.file for video in listed}
+
+    def complete(self, run: RunDirectory, *, retry: bool) -> dict[str, Any]:
+        """Make the shards that are missing, and sum up; `run` gets the failures and the result."""
+        with storage_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            if retry:
+                self._forget_failures()
+        failures = self._known_failures()
+        self._judge(len(failures), failures[-1:])
+        missing = self.missing()
+        if missing:
+            self._make(missing, len(failures), Journal(run.failures))
+        else:
+            self._watch.note("Every video has its finished shard: nothing to do.")
+        result, failures = self._collect()
+        write_atomic(run.failures, b"".join(encode(self._told(failure)) for failure in failures))
+        write_json(run.result, result)
+        return result
+
+    def missing(self) -> list[PlannedShard]:
+        """List the planned shards that are not done: neither there, nor all of their videos known to fail."""
+        there = set(os.listdir(self._folder)) if self._folder.is_dir() else set()
+        return [record for record in self._planned if record["shard"] not in there and not self._failed(record, there)]
+
+    def _failed(self, record: PlannedShard, there: set[str]) -> bool:
+        path = self._folder / record["shard"]
+        if failures_path(path).name not in there:
+            return False
+        return {entry["id"] for entry in record["videos"]} <= {failure.video for failure in read_failures(path)}
+
+    def _sweep(self) -> None:
+        """Remove what a killed run left of these shards; other parts may be at work on theirs."""
+        stems = {Path(record["shard"]).stem for record in self._planned}
+        for name in os.listdir(self._folder):
+            if name.endswith(PART) and name.partition(".")[0] in stems:
+                (self._folder / name).unlink(missing_ok=True)
+
+    def _forget_failures(self) -> None:
+        for record in self._planned:
+            path = self._folder / record["shard"]
+            if failures_path(path).exists():  # the shard first: without it the failures alone are nothing wrong
+                path.unlink(missing_ok=True)
+                failures_path(path).unlink()
+
+    def _make(self, missing: Sequence[PlannedShard], failed: int, journal: Journal) -> None:
+        settings, watch = self._settings, self._watch
+        total = sum(len(record["videos"]) for record in missing)
+        limits = Limits(settings.video_seconds_limit, round(settings.worker_memory * 2**30))
+        executor: Executor[ShardJob, ShardSummary] = make_executor(
+            settings.engine, pack_shard, min(worker_count(settings), len(missing)), limits
+        )
+        attempts: collections.Counter[tuple[str, str | None]] = collections.Counter()
+        done = 0
+        watch.start("preprocessing", total, "video")
+        for outcome in executor.results(watch.check, self._jobs(missing)):
+            if isinstance(outcome, Lost):
+                attempts[outcome.job.shard if outcome.item else "", outcome.item] += 1
+                executor.submit(_again(outcome, attempts))
+                continue
+            done, failed = done + outcome.videos, failed + len(outcome.failures)
+            for failure in outcome.failures:
+                journal.append(self._told(failure))
+            watch.advance("preprocessing", done, {"failed": failed})
+            self._judge(failed, outcome.failures)
+        watch.finish("preprocessing")
+
+    def _jobs(self, records: Iterable[PlannedShard]) -> Iterator[ShardJob]:
+        for record in records:
+            videos = tuple(
+                SourceVideo(
+                    self._paths.get(entry["id"], entry["id"]), entry["id"], entry.get("label"), entry.get("split"), _span(entry)
+                )
+                for entry in record["videos"]
+            )
+            yield ShardJob(str(self._folder / record["shard"]), videos, self._settings)
+
+    def _known_failures(self) -> list[VideoFailure]:
+        there = set(os.listdir(self._folder))
+        paths = (self._folder / record["shard"] for record in self._planned)
+        return [failure for path in paths if failures_path(path).name in there for failure in read_failures(path)]
+
+    def _judge(self, failed: int, newest: Sequence[VideoFailure]) -> None:
+        """Stop the run where the settings say so.
+
+        Raises:
+            DataError: more videos failed than may.
+        """
+        bound = 0 if self._settings.on_error == "stop" else self._settings.max_failures
+        if bound is None or failed <= bound:
+            return
+        last = f" The last: {newest[-1].video}: {newest[-1].reason}: {newest[-1].message}" if newest else ""
+        raise DataError(
+            f"{failed} video{'s' if failed > 1 else ''} cannot be used, and {bound} may fail.{last}",
+            hint="Mend or remove what failures.jsonl names and go on with --retry-failed, or allow more: --on-error skip,"
+            " --max-failures N. What is finished stays.",
+        )
+
+    def _told(self, failure: VideoFailure) -> dict[str, Any]:
+        """A line of failures.jsonl."""
+        return {"path": self._paths.get(failure.video)} | asdict(failure)
+
+    def _collect(self) -> tuple[dict[str, Any], list[VideoFailure]]:
+        """Count what the finished shards hold."""
+        sound: collections.Counter[str] = collections.Counter()
+        videos = segments = heard = flowing = damaged = size = 0
+        seconds = 0.0
+        there = set(os.listdir(self._folder))
+        for record in self._planned:
+            if record["shard"] not in there:
+                continue
+            shard = Shard(self._folder / record["shard"])
+            size += shard.path.stat().st_size
+            for video in shard.videos.values():
+                videos += 1
+                sound[video.sound] += 1
+                damaged += video.bad_packets > 0 or (video.promised_s or 0.0) - video.duration_s > MISSING_S
+            for segment in shard.segments:
+                segments += 1
+                seconds += segment.frames / self._settings.fps
+                heard += segment.audio_frames > 0
+                flowing += segment.flow
+        failures = sorted(self._known_failures(), key=lambda failure: failure.video)
+        return {
+            "videos": videos,
+            "segments": segments,
+            "segments_with_sound": heard,
+            "segments_with_flow": flowing,
+            "hours": round(seconds / 3600, 4),
+            "bytes": size,
+            "sound": dict(sorted(sound.items())),
+            "possibly_damaged": damaged,
+            "failed": len(failures),
+            "failures": dict(sorted(collections.Counter(failure.reason for failure in failures).items())),
+        }, failures
+
+
+def _span(entry: dict[str, Any]) -> Span | None:
+    if "start_s" not in entry and "end_s" not in entry:
+        return None
+    return Span(entry.get("start_s", 0.0), entry.get("end_s", float("inf")))
+
+
+def _again(lost: Lost[ShardJob], attempts: "collections.Counter[tuple[str, str | None]]") -> ShardJob:
+    """The same shard again; without the video that took the worker down, if it was its second time or it hung."""
+    if lost.item is None:
+        if attempts["", None] > 3:
+            raise MachineError(
+                f"Worker processes die before they begin: {lost.story}.",
+                hint="Is there enough memory? Try --set preprocess.workers=1.",
+            )
+        return lost.job
+    if lost.reason == "crash" and attempts[lost.job.shard, lost.item] < 2:
+        return lost.job
+    message = f"Its worker process was lost: {lost.story}."
+    return replace(lost.job, lost=(*lost.job.lost, VideoFailure(lost.item, lost.stage or "open", lost.reason, message)))
