@@ -10,8 +10,8 @@ Under storage `jpeg` two tensors stand for each of rgb, flow and flow_backward (
     `i.NAME_jpeg`      uint8 (bytes), one JPEG after another
     `i.NAME_ends`      int64 (T), where each of them ends
 The header's metadata hold, as JSON under `elo`, the settings that decide content, a record for each
-video and segment, a checksum for each tensor and a digest for each video. Nothing else is needed to
-train. Of a video that failed nothing is here: it must not change the bytes of the others.
+video and segment, and a digest for each video. Nothing else is needed to train. Of a video that
+failed nothing is here: it must not change the bytes of the others.
 `elo_cli.data.shard_writer` writes shards.
 """
 
@@ -19,7 +19,7 @@ import os
 import weakref
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypedDict
 
 import numpy as np
 import xxhash
@@ -31,25 +31,27 @@ from elo_cli.data.records import SegmentRecord, VideoRecord
 
 ENDING = ".safetensors"
 
+_FORM = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
 _PIECE = 2**20  # bytes that are hashed, copied, or read for nothing, at a time
 
 
-class Contents(NamedTuple):
-    """The metadata `elo` of a shard.
+class Contents(TypedDict):
+    """The metadata `elo` of a shard, as they are written.
 
     Attributes:
         settings: those of preprocessing that decide content.
-        videos: the record of each, by its id.
-        segments: the record of each; its place is the number that `Shard.read` takes.
-        checksums: by the name of the tensor, 32 hexadecimal digits of xxh3_128.
-        digests: by the id of a video, 32 digits that name its records and tensors.
+        videos: by id, the fields of its `VideoRecord`.
+        segments: the fields of each `SegmentRecord`; its place is the number that `Shard.read` takes.
+        digests: by the id of a video, 32 hexadecimal digits that name its records and tensors.
     """
 
     settings: dict[str, Any]
-    videos: dict[str, VideoRecord]
-    segments: list[SegmentRecord]
-    checksums: dict[str, str]
+    videos: dict[str, dict[str, Any]]
+    segments: list[dict[str, Any]]
     digests: dict[str, str]
+
+
+_KINDS = {"settings": dict, "videos": dict, "segments": list, "digests": dict}
 
 
 class Shard:
@@ -79,39 +81,46 @@ class Shard:
     def __reduce__(self) -> tuple[type["Shard"], tuple[Path]]:
         return Shard, (self.path,)  # another process opens the file for itself
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings of preprocessing that decide content."""
-        return self.contents.settings
-
-    @property
-    def videos(self) -> dict[str, VideoRecord]:
-        """The record of each video, by its id."""
-        return self.contents.videos
-
-    @property
-    def segments(self) -> list[SegmentRecord]:
-        """The record of each segment; its place here is the number that `read` takes."""
-        return self.contents.segments
-
     @cached_property
     def contents(self) -> Contents:
-        """The metadata `elo`, parsed when first asked for.
+        """The metadata, parsed when first asked for.
 
         Raises:
             DataError: they are of another form.
         """
         try:
-            entry = self._header.description()
-            return Contents(
-                dict(entry["settings"]),
-                {str(name): VideoRecord(**video) for name, video in entry["videos"].items()},
-                [SegmentRecord(**segment) for segment in entry["segments"]],
-                dict(entry["checksums"]),
-                dict(entry["digests"]),
-            )
-        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise damaged(self.path, f"its metadata are of another form: {error!r}") from error
+            contents: Contents = self._header.description()
+            for key, kind in _KINDS.items():
+                if not isinstance(contents[key], kind):  # type: ignore[literal-required]
+                    raise TypeError(f"{key} is no {kind.__name__}")
+        except _FORM as error:
+            raise self.malformed(error) from error
+        return contents
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of preprocessing that decide content."""
+        return self.contents["settings"]
+
+    @property
+    def videos(self) -> dict[str, VideoRecord]:
+        """The record of each video, by its id."""
+        try:
+            return {name: VideoRecord(**entry) for name, entry in self.contents["videos"].items()}
+        except _FORM as error:
+            raise self.malformed(error) from error
+
+    @property
+    def segments(self) -> list[SegmentRecord]:
+        """The record of each segment; its place here is the number that `read` takes."""
+        try:
+            return [SegmentRecord(**entry) for entry in self.contents["segments"]]
+        except _FORM as error:
+            raise self.malformed(error) from error
+
+    def malformed(self, error: Exception) -> DataError:
+        """Make the error that says that the metadata are not what they should be."""
+        return damaged(self.path, f"its metadata are of another form: {error!r}")
 
     def read(self, segment: int, name: str, start: int, stop: int, step: int = 1) -> np.ndarray:
         """Read frames start, start + step, … before stop of one tensor of one segment, and nothing else.
@@ -141,8 +150,7 @@ class Shard:
         Returns:
             The names of those that differ or cannot be read; empty when the shard is whole.
         """
-        checksums = self.contents.checksums
-        return [name for name in self._header.names() if self._checksum(name) != checksums.get(name)]
+        return [name for name, checksum in self._header.checksums().items() if self._checksum(name) != checksum]
 
     def _lacking(self, segment: int, name: str) -> DataError:
         return DataError(f"{self.path} lacks frames of '{segment}.{name}'.", hint=MEND)

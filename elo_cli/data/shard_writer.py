@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, BinaryIO, Self
 
 import numpy as np
 import xxhash
 
 from elo_cli.core.files import PART, atomic_file, storage_errors
-from elo_cli.data.header import build, canonical
+from elo_cli.data.header import Tensor, build, canonical
 from elo_cli.data.records import SegmentRecord, VideoRecord
 
 IN_MEMORY = 64 * 2**20  # bytes of a spool before it moves to a temporary file
@@ -38,12 +38,8 @@ class ShardWriter:
         self.path, self.settings = path, dict(settings)
         self._videos: dict[str, dict[str, Any]] = {}
         self._segments: list[dict[str, Any]] = []
-        self._tensors: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
-        self._checksums: dict[str, str] = {}
-        self._spools = {
-            width: tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(path.parent), prefix=path.name, suffix=PART)  # noqa: SIM115
-            for width in (8, 4, 2, 1)
-        }
+        self._tensors: dict[str, Tensor] = {}
+        self._spools = {width: _Spool(path) for width in (8, 4, 2, 1)}
         self._begun: set[str] = set()
         self._newest: str | None = None
         self._marks: dict[int, int] = {}  # where the newest video begins in each spool
@@ -80,10 +76,9 @@ class ShardWriter:
         while self._segments and self._segments[-1]["video"] == name:
             self._segments.pop()
         for tensor in [tensor for tensor in self._tensors if int(tensor.partition(".")[0]) >= len(self._segments)]:
-            del self._tensors[tensor], self._checksums[tensor]
+            del self._tensors[tensor]
         for width, spool in self._spools.items():
-            spool.seek(self._marks[width])
-            spool.truncate()
+            spool.cut(self._marks[width])
 
     def add_segment(self, record: SegmentRecord, tensors: Mapping[str, np.ndarray]) -> None:
         """Append a segment; those of one video come one after another.
@@ -104,10 +99,9 @@ class ShardWriter:
         for name in sorted(tensors):
             array = np.ascontiguousarray(tensors[name])
             content = array.data.cast("B")
-            self._tensors[f"{index}.{name}"] = (array.dtype, array.shape)
-            self._checksums[f"{index}.{name}"] = xxhash.xxh3_128_hexdigest(content)
+            self._tensors[f"{index}.{name}"] = Tensor(array.dtype, array.shape, xxhash.xxh3_128_hexdigest(content))
             with storage_errors(self.path):
-                self._spools[array.itemsize].write(content)
+                self._spools[array.itemsize].append(content)
 
     def commit(self) -> None:
         """Write the file; at every moment it is there whole or not at all.
@@ -123,16 +117,14 @@ class ShardWriter:
             "settings": self.settings,
             "videos": self._videos,
             "segments": self._segments,
-            "checksums": self._checksums,
             "digests": self._digests(),
         }
-        order = sorted(self._tensors, key=lambda name: -self._tensors[name][0].itemsize)  # stable
+        order = sorted(self._tensors, key=lambda name: -self._tensors[name].dtype.itemsize)  # stable
         header = build(description, {name: self._tensors[name] for name in order})
         with atomic_file(self.path) as stream:
             stream.write(header)
             for spool in self._spools.values():
-                spool.seek(0)
-                shutil.copyfileobj(spool, stream, _PIECE)
+                spool.copy_to(stream)
         self.abandon()
 
     def abandon(self) -> None:
@@ -147,18 +139,65 @@ class ShardWriter:
         if name in self._begun:
             raise ValueError(f"{name} is here already")
         self._begun.add(name)
-        self._newest, self._marks = name, {width: spool.tell() for width, spool in self._spools.items()}
+        self._newest, self._marks = name, {width: spool.size for width, spool in self._spools.items()}
 
     def _digests(self) -> dict[str, str]:
         """Name the content of each video: its records and checksums, whatever else the shard holds."""
         parts: dict[str, list[Any]] = {name: [name, entry] for name, entry in self._videos.items()}
         sums: list[list[list[str]]] = [[] for _ in self._segments]
-        for tensor, checksum in self._checksums.items():
-            index, _, name = tensor.partition(".")
-            sums[int(index)].append([name, checksum])
+        for name, tensor in self._tensors.items():
+            index, _, kind = name.partition(".")
+            sums[int(index)].append([kind, tensor.checksum])
         for entry, own in zip(self._segments, sums, strict=True):
             parts[entry["video"]] += [entry, own]
         return {name: xxhash.xxh3_128_hexdigest(canonical(part).encode()) for name, part in parts.items()}
+
+
+class _Spool:
+    """Bytes that wait for their place in a file: in memory up to `IN_MEMORY`, then in a temporary file.
+
+    `tempfile.SpooledTemporaryFile` would copy each byte twice more, which took as long as hashing and writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._parts: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self._filed = 0  # bytes in the file; the parts follow them
+        self.size = 0
+
+    def append(self, content: memoryview) -> None:
+        """Add a copy of some bytes."""
+        self._parts.append(bytes(content))
+        self.size += len(content)
+        if self.size - self._filed > IN_MEMORY:
+            if self._file is None:
+                folder, name = self._path.parent, self._path.name
+                self._file = tempfile.TemporaryFile(dir=folder, prefix=name, suffix=PART)  # noqa: SIM115  (`close` closes it)
+            self._file.writelines(self._parts)
+            self._parts, self._filed = [], self.size
+
+    def cut(self, size: int) -> None:
+        """Forget all but the first `size` bytes, an end of what was appended."""
+        while self.size > max(size, self._filed):
+            self.size -= len(self._parts.pop())
+        if self._file is not None and size < self._filed:
+            self._file.seek(size)
+            self._file.truncate()
+            self.size = self._filed = size
+
+    def copy_to(self, stream: BinaryIO) -> None:
+        """Write everything to a stream."""
+        if self._file is not None:
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, stream, _PIECE)
+        stream.writelines(self._parts)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._parts = []
+        if self._file is not None:
+            self._file.close()
 
 
 def _check(record: SegmentRecord, tensors: Mapping[str, np.ndarray], storage: str) -> None:

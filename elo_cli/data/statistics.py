@@ -141,16 +141,16 @@ class SetStatistics:
         Raises:
             DataError: its metadata are of another form; nothing is counted.
         """
-        contents = shard.contents
-        sizes, fps = _tensor_bytes(shard.path), float(contents.settings["fps"])
+        settings, videos, segments = shard.settings, shard.videos, shard.segments
+        sizes, fps = _tensor_bytes(shard.path), float(settings["fps"])
         self.bytes += shard.path.stat().st_size
-        self.settings[canonical(contents.settings)] += 1
+        self.settings[canonical(settings)] += 1
         for name, size in sizes.items():
             kind = name.partition(".")[2].removesuffix("_jpeg").removesuffix("_ends")
             self.modality_bytes[_MODALITIES.get(kind, "other")] += size
-        for video, record in contents.videos.items():
+        for video, record in videos.items():
             self._add_video(video, record)
-        for number, segment in enumerate(contents.segments):
+        for number, segment in enumerate(segments):
             self._add_segment(shard.path, number, segment, fps)
 
     def add_failures(self, failures: Iterable[VideoFailure]) -> None:

@@ -10,13 +10,14 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from elo_cli.core.errors import DataError
-from elo_cli.data.header import canonical, damaged
+from elo_cli.data.header import canonical
 from elo_cli.data.records import FAILURES, SegmentRecord
 from elo_cli.data.shard import ENDING, Contents, Shard
 
@@ -24,6 +25,7 @@ SHARDS = "shards"
 OPEN = 128
 
 _NUMBERS = ("shard", "index", "frames", "height", "width", "flow", "audio_frames")  # of a segment
+_OWN = itemgetter(*_NUMBERS[2:])
 _CARRIED = {"rgb": "frames", "grey": "frames", "flow": "flow", "audio": "audio_frames"}
 
 
@@ -158,15 +160,15 @@ class VideoSet:
         columns, total = _Columns(), 0
         settings: dict[str, Any] | None = None
         for name in names:
-            contents = Shard(folder / name).contents  # neither kept nor left open
-            settings = contents.settings if settings is None else settings
-            if contents.settings != settings:
-                raise _differing(folder / names[0], settings, folder / name, contents.settings)
+            shard = Shard(folder / name)  # neither kept nor left open
+            settings = shard.settings if settings is None else settings
+            if shard.settings != settings:
+                raise _differing(folder / names[0], settings, shard)
             try:
-                columns.add(contents, folder, names)
-                total += sum(int(digest, 16) for digest in contents.digests.values())
-            except (ValueError, TypeError, OverflowError) as error:
-                raise damaged(folder / name, f"its metadata are of another form: {error!r}") from error
+                columns.add(shard.contents, folder, names)
+                total += sum(int(digest, 16) for digest in shard.contents["digests"].values())
+            except (KeyError, ValueError, TypeError, OverflowError) as error:
+                raise shard.malformed(error) from error
         self.videos = Videos(columns)
         assert settings is not None
         self.settings = settings
@@ -197,9 +199,9 @@ class _Columns:
 
     def add(self, contents: Contents, folder: Path, names: Sequence[str]) -> None:
         """Append the videos and segments of the next shard."""
-        if {segment.video for segment in contents.segments} != contents.videos.keys():
+        if {segment["video"] for segment in contents["segments"]} != contents["videos"].keys():
             raise ValueError("its segments are not those of its videos")
-        for name, video in contents.videos.items():
+        for name, video in contents["videos"].items():
             number = self._known.setdefault(name, len(self.ids))
             if number < len(self.ids):
                 raise DataError(
@@ -207,13 +209,13 @@ class _Columns:
                     hint="Delete one of the two: what lies in both would be seen twice as often as the rest.",
                 )
             self.ids.append(name)
-            self.labels.append(self.words.setdefault(video.label, len(self.words)))
-            self.splits.append(self.words.setdefault(video.split, len(self.words)))
+            self.labels.append(self.words.setdefault(video["label"], len(self.words)))
+            self.splits.append(self.words.setdefault(video["split"], len(self.words)))
             self.shards.append(self._count)
-        for index, one in enumerate(contents.segments):
-            self.video.append(self._known[one.video])
-            self.start_s.append(one.start_s)
-            self.numbers.extend((self._count, index, one.frames, one.height, one.width, one.flow, one.audio_frames))
+        for index, one in enumerate(contents["segments"]):
+            self.video.append(self._known[one["video"]])
+            self.start_s.append(one["start_s"])
+            self.numbers.extend((self._count, index, *_OWN(one)))
         self._count += 1
 
 
@@ -226,10 +228,11 @@ def _nothing(root: Path) -> DataError:
     return DataError(f"There are no preprocessed videos in {root}.", hint="Make them first: elo preprocess FOLDER_OF_VIDEOS")
 
 
-def _differing(one: Path, its: dict[str, Any], other: Path, others: dict[str, Any]) -> DataError:
+def _differing(one: Path, its: dict[str, Any], other: Shard) -> DataError:
+    others = other.settings
     keys = sorted(key for key in its.keys() | others.keys() if its.get(key) != others.get(key))
     said = ", ".join(f"{key} {its.get(key)} and {others.get(key)}" for key in keys)
     return DataError(
-        f"{one} and {other.name} were made with different settings: {said}.",
+        f"{one} and {other.path.name} were made with different settings: {said}.",
         hint="A set has one way of being made: move the shards of one of the two to a folder of their own.",
     )

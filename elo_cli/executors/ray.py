@@ -13,7 +13,6 @@ started with RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1.
 
 import collections
 import contextlib
-import importlib
 import importlib.util
 import itertools
 import os
@@ -251,7 +250,8 @@ def connected(workers: int | None) -> Iterator[Any]:
         os.environ.setdefault(name, value)  # read when Ray is imported
     if own and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray writes one into the home directory
-    ray: Any = importlib.import_module("ray")
+    import ray  # only now
+
     if ray.is_initialized():
         yield ray
         return
@@ -270,6 +270,8 @@ def _start(ray: Any, address: str, folder: str | None, workers: int) -> None:
     given: dict[str, Any] = {"address": address, "log_to_driver": False, "configure_logging": False}
     if folder:
         given |= {"_temp_dir": folder, "num_cpus": workers, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
+    # By its option Ray keeps the actors' output from ours, but not its own words about them, and stdout is for results.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     main = threading.current_thread() is threading.main_thread()
     before = {number: signal.getsignal(number) for number in PARENTS_SIGNALS} if main else {}
     try:

@@ -27,7 +27,7 @@ _CELLS = (2, 16)  # frames shown of a clip, at least and at most, if it has so m
 _SPECTROGRAM, _BAR = 76, 26  # heights of a row of sound, and of a row that says what is missing
 _GAP, _MARGIN, _BETWEEN = 3, 28, 32
 _HEADING = 84
-_SHAPE = 1.3  # width by height that the whole sheet should have
+_SHAPE = 1.2  # width by height that the whole sheet should have
 _STILL_PX = 0.5  # motion shorter than this is never drawn in full colour: it may be noise
 _INK, _GREY, _PALE, _PAPER = (25, 25, 28), (100, 100, 107), (228, 228, 233), (244, 244, 247)
 
@@ -37,7 +37,7 @@ class Clip:
     """What is shown of one segment.
 
     Attributes:
-        title: the id of its video; any characters.
+        title, label: the id of its video, and what that shows; any characters, of any length.
         details: a line about it.
         start_s, seconds: where it starts in its video, and how long it is.
         frames_NHWC: uint8; those that `shown_frames` names.
@@ -48,6 +48,7 @@ class Clip:
     """
 
     title: str
+    label: str
     details: str
     start_s: float
     seconds: float
@@ -132,8 +133,11 @@ def _block(clip: Clip) -> Image.Image:
     top = 54
     block = Image.new("RGB", (BLOCK, top + sum(row.height + _GAP for row in rows) + 20), _PAPER)
     draw = ImageDraw.Draw(block)
-    draw.text((0, 4), fitted(clip.title, BLOCK, font(18, bold=True)), _INK, font(18, bold=True), anchor="lt")
-    draw.text((0, 31), fitted(details, BLOCK, font(14)), _GREY, font(14), anchor="lt")
+    label = fitted(clip.label, BLOCK / 3, font(14))
+    room = BLOCK - font(14).getlength(label) - 24
+    draw.text((0, 20), fitted(clip.title, room, font(18, bold=True)), _INK, font(18, bold=True), anchor="ls")
+    draw.text((BLOCK, 20), label, _GREY, font(14), anchor="rs")
+    draw.text((0, 43), fitted(details, BLOCK, font(14)), _GREY, font(14), anchor="ls")
     for row in rows:
         block.paste(row, (0, top))
         top += row.height + _GAP
@@ -197,7 +201,7 @@ def _bar(text: str) -> Image.Image:
 
 def _axis(draw: ImageDraw.ImageDraw, top: int, start_s: float, seconds: float) -> None:
     """Mark round times of the video below a clip."""
-    step = _round_step(seconds / 10)
+    step = _round_step(seconds / 8)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     number = math.ceil(start_s / step - 1e-6)
     while number * step <= start_s + seconds + 1e-6:

@@ -1,7 +1,6 @@
 """Text in pictures: one font, whatever characters come, never wider than there is room."""
 
 import functools
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,6 @@ from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
 ELLIPSIS = "…"
-
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, marks of direction, halves of pairs, unassigned
 
 
 @functools.lru_cache(maxsize=16)
@@ -59,7 +56,7 @@ def _glyphs() -> frozenset[int]:
 
 
 def _drawable(character: str) -> bool:
-    return ord(character) in _glyphs() and unicodedata.category(character) not in _UNSEEN
+    return character.isprintable() and ord(character) in _glyphs()
 
 
 def _written_out(character: str) -> str:

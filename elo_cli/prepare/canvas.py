@@ -1,8 +1,8 @@
 """Draw a decoded frame as a small upright RGB picture.
 
-The picture is what `ffmpeg -i FILE -vf scale=W:H:flags=area+full_chroma_int+full_chroma_inp+accurate_rnd,
-format=rgb24` gives of
-the same frame, turned upright. Alpha is dropped, and the colours below it stay as they are stored.
+A picture is what this gives of the frame, turned upright:
+`ffmpeg -i FILE -vf scale=W:H:flags=area+full_chroma_int+full_chroma_inp+accurate_rnd,format=rgb24 …`
+Alpha is dropped; what is below it stays as it is stored.
 
 Shape legend: H rows, W columns of the small picture.
 """

@@ -28,7 +28,8 @@ DECODER_OPTIONS = {"flags2": "+export_mvs"}  # of the codec context, set before 
 # Each was seen to do so with PyAV 15 to 18; hevc, vp8, vp9 and av1 export none.
 _B_VECTORS = {
     "h264": True, "mpeg1video": True, "mpeg2video": True,
-    "mpeg4": False, "h261": False, "h263": False, "flv": False, "msmpeg4v2": False, "msmpeg4": False, "wmv1": False, "wmv2": False,
+    "mpeg4": False, "h261": False, "h263": False, "flv": False, "msmpeg4v2": False, "msmpeg4": False,
+    "wmv1": False, "wmv2": False,
 }  # fmt: skip
 _LONGEST_RUN = 32  # B frames in a row that are waited for; H.264 allows 16
 _CELLS_COMPARED = 2048  # enough to tell which reference a B frame means
@@ -177,7 +178,7 @@ class MotionField:
         self._run = []
 
     def _between(self, index: int, vectors: _Vectors | None, ahead: _Motion | None, anchor: int | None) -> _Motion | None:
-        """Combine a B frame's vectors with those of the P frame behind, which span it: weighted by the square of the frames spanned."""
+        """Combine a B frame's vectors with those of the P frame behind: weighted by the square of the frames spanned."""
         if vectors is None or self._anchor is None:
             return ahead
         guess = self._motion if ahead is None else ahead.motion
@@ -258,5 +259,5 @@ def _completed(found: _Motion, before: np.ndarray) -> np.ndarray:
 
 def _sample(field: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Read a field (R, C, 2) at real places (x, y) of its cells."""
-    read: np.ndarray = cv2.remap(field, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    read: np.ndarray = cv2.remap(field, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return read

@@ -113,7 +113,7 @@ def segment_plan(settings: PreprocessSettings) -> SegmentPlan:
 @functools.lru_cache(maxsize=1)
 def _method(name: str, weights: str | None) -> FlowMethod:
     """Build what estimates flow, once in each worker process."""
-    return flow_method(name, Path(weights) if weights else None)
+    return flow_method(name, Path(weights) if weights else None, device="auto")
 
 
 @dataclass

@@ -182,7 +182,7 @@ def _frequent(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         shown = [f"{name} ({count})" for name, count in list(counts.items())[:TOP]]
         others = list(counts.values())[TOP:]
         if others:
-            shown.append(f"{len(others)} others ({sum(others)})")
+            shown.append(f"and {len(others)} more ({sum(others)})")
         if shown:
             yield what, ", ".join(shown)
 
@@ -192,7 +192,7 @@ def _labels(result: Mapping[str, Any], fit: ZipfFit | None) -> Table:
     rows = [(name, str(count), f"{100 * count / videos:.1f} %") for name, count in list(labels.items())[:TOP_LABELS]]
     others = list(labels.values())[TOP_LABELS:]
     if others:
-        rows.append((f"… {len(others)} others", str(sum(others)), f"{100 * sum(others) / videos:.1f} %"))
+        rows.append((f"… and {len(others)} more", str(sum(others)), f"{100 * sum(others) / videos:.1f} %"))
     if result["unlabelled"] and labels:
         rows.append(("(no label)", str(result["unlabelled"]), f"{100 * result['unlabelled'] / videos:.1f} %"))
     return Table(f"Labels ({len(labels)})", ("label", "videos", "share"), rows, note=_zipf_note(len(labels), fit))

@@ -25,7 +25,7 @@ _SILENCE = {
     "none": "no track",
     "silent": "silent",
     "broken": "its sound cannot be decoded",
-    "off": "sound was not asked for",
+    "off": "not asked for",
     "heard": "silent here",
 }
 
@@ -63,11 +63,12 @@ def run(*, settings: Settings, data: Path | None, fresh: bool, watch: Watch, cli
     for shard, number in _drawn(paths, settings.seed, watch):
         watch.check()
         try:
-            shown.append(_read(shard, number))
+            clip, what = _read(shard, number)
         except DataError as error:
             watch.warn(f"{error.message} It is left out; elo dataset verify says more.")
             continue
-        chosen.append(_described(shard, number))
+        shown.append(clip)
+        chosen.append(what)
         watch.advance("reading", len(chosen))
         if len(chosen) == clips:
             break
@@ -80,7 +81,7 @@ def run(*, settings: Settings, data: Path | None, fresh: bool, watch: Watch, cli
     text.add_text("Software", _MARK)
     with atomic_file(target) as stream:
         sheet.save(stream, "PNG", pnginfo=text)
-    rows = [(clip["video"], clip["label"] or "-", f"{clip['start_s']:g} s", clip["flow"], clip["sound"]) for clip in chosen]
+    rows = [(clip["video"], clip["label"] or "-", f"{clip['start_s']:.1f} s", clip["flow"], clip["sound"]) for clip in chosen]
     result = {"data": str(root), "seed": settings.seed, "clips": chosen, "out": str(target), "size": list(sheet.size)}
     table = Table("Clips on the sheet", ("video", "label", "from", "flow", "sound"), rows)
     return Outcome(result, (table,), {"contact sheet": str(target)})
@@ -136,19 +137,22 @@ def _order(shard: Shard, seed: int) -> list[int]:
     return [number for _, _, number in sorted(rounds)]
 
 
-def _read(shard: Shard, number: int) -> Clip:
-    """Read what is shown of a segment, and nothing else."""
+def _read(shard: Shard, number: int) -> tuple[Clip, dict[str, Any]]:
+    """Read what is shown of a segment, and nothing else; return it, and a record of it."""
     segment, settings = shard.segments[number], shard.settings
     video, fps = shard.videos[segment.video], float(settings["fps"])
     places = shown_frames(segment.height, segment.width, segment.frames)
+    flow = "yes" if segment.flow else f"no flow ({'not asked for' if video.flow == 'off' else video.flow or 'reason unknown'})"
+    sound = "yes" if segment.audio_frames else f"no sound ({_SILENCE[video.sound]})"
     clip = Clip(
         title=segment.video,
+        label=video.label if video.label is not None else "no label",
         details=_details(segment, video, fps),
         start_s=segment.start_s,
         seconds=segment.frames / fps,
         frames_NHWC=np.concatenate([shard.read(number, "rgb", place, place + 1) for place in places]),
-        no_flow=f"no flow ({'it was not asked for' if video.flow == 'off' else video.flow or 'reason unknown'})",
-        no_sound=f"no sound ({_SILENCE[video.sound]})",
+        no_flow=flow,
+        no_sound=sound,
     )
     if segment.flow:
         scale_T2 = shard.read(number, "flow_scale", 0, segment.frames)
@@ -158,29 +162,22 @@ def _read(shard: Shard, number: int) -> Clip:
         heard = segment.audio_frames * float(settings["hop_seconds"]) / clip.seconds
         spectrogram = shard.read(number, "audio", 0, segment.audio_frames)
         clip = dataclasses.replace(clip, spectrogram=spectrogram, heard=min(1.0, heard))
-    return clip
+    return clip, {
+        "video": segment.video,
+        "label": video.label,
+        "start_s": segment.start_s,
+        "seconds": clip.seconds,
+        "flow": flow,
+        "sound": sound,
+        "shard": shard.path.name,
+    }
 
 
 def _details(segment: SegmentRecord, video: VideoRecord, fps: float) -> str:
     end_s = segment.start_s + segment.frames / fps
     parts = [
-        f"label {video.label}" if video.label is not None else "no label",
         f"{segment.start_s:.1f} to {end_s:.1f} s of {video.duration_s:.1f} s",
         f"{segment.height}×{segment.width} of {video.source_height}×{video.source_width}",
         f"{segment.frames} frames, {fps:g} a second",
     ]
     return " · ".join(parts)
-
-
-def _described(shard: Shard, number: int) -> dict[str, Any]:
-    segment = shard.segments[number]
-    video = shard.videos[segment.video]
-    return {
-        "video": segment.video,
-        "label": video.label,
-        "start_s": segment.start_s,
-        "seconds": segment.frames / float(shard.settings["fps"]),
-        "flow": "yes" if segment.flow else f"no: {video.flow}",
-        "sound": "yes" if segment.audio_frames else f"no: {_SILENCE[video.sound]}",
-        "shard": shard.path.name,
-    }

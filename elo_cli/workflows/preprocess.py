@@ -9,6 +9,7 @@ from elo_cli import executors
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.settings import PreprocessSettings, Settings
 from elo_cli.data.listing import ListedVideo, list_videos
+from elo_cli.prepare.raft import check_weights
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import dataset_verify
@@ -126,8 +127,6 @@ def _check(settings: PreprocessSettings) -> None:
     """Find out before the first video whether the engine and the weights are there."""
     executors.SHELF.take(settings.engine)
     if settings.flow_weights is not None:
-        from elo_cli.prepare.raft import check_weights
-
         check_weights(Path(settings.flow_weights))
 
 

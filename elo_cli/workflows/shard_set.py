@@ -101,7 +101,9 @@ class ShardSet:
     def _make(self, missing: Sequence[PlannedShard], failed: int, journal: Journal) -> None:
         settings, watch = self._settings, self._watch
         total = sum(len(record["videos"]) for record in missing)
-        limits = Limits(settings.video_seconds_limit, round(settings.worker_memory * 2**30))
+        # RAFT is torch, on a GPU if there is one: its drivers reserve far more than they use.
+        memory = None if settings.flow == "raft" else round(settings.worker_memory * 2**30)
+        limits = Limits(settings.video_seconds_limit, memory)
         executor: Executor[ShardJob, ShardSummary] = make_executor(
             settings.engine, pack_shard, min(worker_count(settings), len(missing)), limits
         )

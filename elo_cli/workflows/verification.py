@@ -15,7 +15,7 @@ from elo_cli.core.errors import DataError, EloError
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.core.strict_yaml import load_yaml
 from elo_cli.data.header import MEND, canonical
-from elo_cli.data.records import FAILURES, read_failures
+from elo_cli.data.records import FAILURES, SegmentRecord, read_failures
 from elo_cli.data.shard import ENDING, Shard
 from elo_cli.data.video_set import SHARDS
 from elo_cli.run.directory import RunDirectory
@@ -80,19 +80,19 @@ def _check(path: Path) -> _Checked:
     try:
         size = path.stat().st_size
         shard = Shard(path)
-        contents = shard.contents
-        lost = [_located(name, shard) for name in shard.verify()]
+        videos, segments = tuple(shard.videos), shard.segments
+        lost = tuple(_located(name, segments) for name in shard.verify())
+        settings = canonical(shard.settings)
     except DataError as error:
         return _Checked(size, error=error.message)
     except OSError as error:
         return _Checked(0, error=f"it cannot be read: {error.strerror or error}")
-    return _Checked(size, tuple(contents.videos), len(contents.segments), canonical(contents.settings), tuple(lost))
+    return _Checked(size, videos, len(segments), settings, lost)
 
 
-def _located(tensor: str, shard: Shard) -> dict[str, Any]:
+def _located(tensor: str, segments: Sequence[SegmentRecord]) -> dict[str, Any]:
     """Say whose tensor it is."""
     number, _, name = tensor.partition(".")
-    segments = shard.contents.segments
     segment = segments[int(number)] if number.isdecimal() and int(number) < len(segments) else None
     return {
         "tensor": tensor,
@@ -164,7 +164,7 @@ class Verification:
         for number, (path, checked) in enumerate(_read(self.paths, watch)):
             self.bytes += checked.size
             self._note(number, path, checked)
-            watch.advance("verifying", self.bytes // _MIB, {"damaged": len(self.damaged)})
+            watch.advance("verifying", -(-self.bytes // _MIB), {"damaged": len(self.damaged)})
         watch.finish("verifying")
 
     def _note(self, number: int, path: Path, checked: _Checked) -> None:

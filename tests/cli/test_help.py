@@ -20,6 +20,10 @@ COMMANDS = (
     ("pretrain",),
     ("extract-features",),
     ("benchmark",),
+    ("dataset",),
+    ("dataset", "info"),
+    ("dataset", "verify"),
+    ("dataset", "sample"),
     ("presets",),
     ("presets", "show"),
     ("presets", "copy"),
@@ -62,7 +66,9 @@ def test_elo_alone_shows_the_help_and_completion_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("evolve",), ("presets",), ("presets", "copy")], ids=lambda command: " ".join(command) or "elo"
+    "command",
+    [(), ("evolve",), ("dataset",), ("dataset", "sample"), ("presets",), ("presets", "copy")],
+    ids=lambda command: " ".join(command) or "elo",
 )
 def test_help_loads_nothing_heavy(command: tuple[str, ...]) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -55,7 +55,7 @@ def test_every_flip_of_a_bit_is_found(tmp_path: Path, quality: int | None) -> No
                 Shard(path)
         else:
             shard = Shard(path)
-            hit = [name for name in shard._header.names() if _holds(shard, name, place)]
+            hit = [name for name in shard._header.checksums() if _holds(shard, name, place)]
             assert len(hit) == 1 and shard.verify() == hit, place
 
 

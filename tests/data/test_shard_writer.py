@@ -94,18 +94,20 @@ def tensors(record: SegmentRecord, quality: int | None = None) -> dict[str, np.n
     return random_segment(np.random.default_rng(1), record, quality=quality)
 
 
-def test_a_video_that_is_taken_back_leaves_no_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_memory", [10, 500, 2**20])
+def test_a_video_that_is_taken_back_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int) -> None:
+    monkeypatch.setattr(shard_writer, "IN_MEMORY", in_memory)
     with ShardWriter(tmp_path / "s", RAW) as writer:
         writer.drop_video("never begun")
-        for name, good in (("bad 1", False), ("a", True), ("bad 2", False), ("bad 2", False), ("b", True), ("bad 3", False)):
+        for name, stays in (("bad 1", False), ("a", True), ("bad 2", False), ("bad 2", False), ("b", True), ("bad 3", False)):
             writer.add_segment(segment(name), tensors(segment(name)))
             writer.add_video(name, VIDEO)
-            if not good:
+            if not stays:
                 writer.add_segment(segment(name, start_s=1.0, frames=9), tensors(segment(name, frames=9)))
                 writer.drop_video(name)
         assert writer.segments == 2
         writer.commit()
-    good = {name: (VIDEO, [(segment(name), tensors(segment(name)))]) for name in ("a", "b")}
+    good: Content = {name: (VIDEO, [(segment(name), tensors(segment(name)))]) for name in ("a", "b")}
     assert (tmp_path / "s").read_bytes() == write_content(tmp_path / "t", good)
 
 
@@ -211,7 +213,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(shard_writer, "IN_MEMORY", 10)
     with ShardWriter(path, RAW) as writer:
         writer.add_video("a", VIDEO)
-        monkeypatch.setattr(shard_writer.shutil, "copyfileobj", _no_room)
+        monkeypatch.setattr("shutil.copyfileobj", _no_room)
         writer.add_segment(segment(), tensors(segment()))
         with pytest.raises(StorageError, match=r"s\.safetensors cannot be written: No space left"):
             writer.commit()
@@ -226,12 +228,24 @@ def _no_room(*arguments: object) -> None:
     raise OSError(28, "No space left on device")
 
 
+def test_an_array_may_change_once_it_was_added(tmp_path: Path) -> None:
+    given = tensors(segment())
+    kept = {name: array.copy() for name, array in given.items()}
+    with ShardWriter(tmp_path / "s", RAW) as writer:
+        writer.add_video("a", VIDEO)
+        writer.add_segment(segment(), given)
+        for array in given.values():
+            array[:] = 0
+        writer.commit()
+    assert (tmp_path / "s").read_bytes() == write_content(tmp_path / "t", {"a": (VIDEO, [(segment(), kept)])})
+
+
 def test_a_digest_names_a_video_whatever_lies_beside_it(tmp_path: Path) -> None:
     content: Content = {name: (VIDEO, [(segment(name), tensors(segment(name)))]) for name in ("a", "b")}
     write_content(tmp_path / "both", content)
-    digests = Shard(tmp_path / "both").contents.digests
+    digests = Shard(tmp_path / "both").contents["digests"]
     write_content(tmp_path / "b", {"b": content["b"]})
-    assert Shard(tmp_path / "b").contents.digests == {"b": digests["b"]} and digests["a"] != digests["b"]
+    assert Shard(tmp_path / "b").contents["digests"] == {"b": digests["b"]} and digests["a"] != digests["b"]
     changed = tensors(segment("b"))
     changed["audio"][0, 0] += 1
     for number, other in enumerate(
@@ -242,4 +256,4 @@ def test_a_digest_names_a_video_whatever_lies_beside_it(tmp_path: Path) -> None:
         ]
     ):
         write_content(tmp_path / f"{number}", {"b": other})
-        assert Shard(tmp_path / f"{number}").contents.digests["b"] != digests["b"]
+        assert Shard(tmp_path / f"{number}").contents["digests"]["b"] != digests["b"]

@@ -99,7 +99,7 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     assert "elo preprocess" in caught.value.hint
     (tmp_path / SHARDS).mkdir()
     write_failures(tmp_path / SHARDS / "a.safetensors", [VideoFailure("x", "decode", "crash", "gone")])
-    with pytest.raises(DataError, match="No video in .* could be used"):
+    with pytest.raises(DataError, match=r"No video in .* could be used"):
         VideoSet(tmp_path)
 
 
@@ -128,7 +128,7 @@ def test_a_video_that_lies_in_two_shards_is_refused(tmp_path: Path) -> None:
         VideoSet(tmp_path)
 
 
-PARTS: dict[str, Any] = {"settings": RAW, "videos": {}, "segments": [], "checksums": {}, "digests": {}}
+PARTS: dict[str, Any] = {"settings": RAW, "videos": {}, "segments": [], "digests": {}}
 GOOD = {"video": "a", "start_s": 0.0, "frames": 1, "height": 1, "width": 1, "flow": False, "audio_frames": 0}
 A_VIDEO = {name: getattr(VIDEO, name) for name in VIDEO.__slots__}
 
