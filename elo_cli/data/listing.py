@@ -15,7 +15,7 @@ from pathlib import Path
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.files import PART
 from elo_cli.data.layouts import ARCHIVES, JUNK, Annotations, Folder, read_annotations
-from elo_cli.data.lists import LIST_ENDINGS, Row, read_list
+from elo_cli.data.lists import LIST_ENDINGS, read_list
 
 VIDEO_ENDINGS = frozenset(
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .mts .m2ts .ts .3gp .wmv .flv .ogv .gif".split()  # noqa: SIM905

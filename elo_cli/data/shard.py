@@ -76,7 +76,7 @@ class Shard:
                 raise damaged(path, f"it has {size} bytes, too few for a header of {length}")
             self._header = Header(os.pread(self._file, length, 0), size, path)
         except OSError as error:
-            raise damaged(path, error.strerror or str(error)) from error
+            raise _unreadable(path, error) from error
 
     def __reduce__(self) -> tuple[type["Shard"], tuple[Path]]:
         return Shard, (self.path,)  # another process opens the file for itself
@@ -215,5 +215,13 @@ class Shard:
                     raise damaged(self.path, f"it ends before byte {at + len(left)}")
                 left, at = left[count:], at + count
         except OSError as error:
-            raise damaged(self.path, error.strerror or str(error)) from error
+            raise _unreadable(self.path, error) from error
         return array
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    """Say what the operating system said: the file may be whole."""
+    return DataError(
+        f"{path} cannot be read: {error.strerror or error}.",
+        hint="Is its disk there and in order, and may you read it? A shard that is lost is made anew by elo preprocess.",
+    )

@@ -15,43 +15,20 @@ import collections
 import contextlib
 import importlib.util
 import itertools
-import os
-import re
-import secrets
-import shutil
-import signal
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from elo_cli.core.errors import MachineError
+from elo_cli.core.errors import EloError, MachineError
 from elo_cli.executors import Job, Limits, Lost, Result, Work, WorkerError
-from elo_cli.executors._serving import PARENTS_SIGNALS
+from elo_cli.executors._cluster import connected, last_line
 from elo_cli.executors._worker import Raised, Worker, listen, name_of
-from elo_cli.run.environment import processors
 
 ACTORS_A_JOB = 3  # a job is given up when so many actors have died at it
 _FAILED_STARTS = 3  # actors that die one after the other before any is up
 _SECONDS_A_TICK = 0.25
-_LONGEST_STORY = 300  # characters
-_COLOURS = re.compile(r"\x1b\[\d*m")
-_STORE_BYTES = 100 * 2**20  # jobs and results are small; Ray would take a third of the memory
-
-_ALWAYS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would copy the working directory to each node
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # older Rays would hide the GPUs from actors that ask for none
-}
-_OUR_OWN = {
-    "RAY_AUTH_MODE": "token",
-    # Whatever its name says, on Linux too this is what makes a node's address 127.0.0.1. The address given to
-    # ray.init would not do: Ray replaces a loopback address with that of the network, where all may knock.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-}
 
 
 class Seat(Generic[Job, Result]):
@@ -118,10 +95,10 @@ class RayPool(Generic[Job, Result]):
         """Yield what comes back until all jobs are done; see `Executor.results`.
 
         Raises:
-            MachineError: no cluster answers, Ray cannot be started, or no actor comes up within `start_seconds`.
+            MachineError: no cluster answers or it goes away, Ray cannot be started, or no actor comes up within `start_seconds`.
         """
         with connected(self.workers) as ray:
-            size = self.workers or int(ray.cluster_resources()["CPU"])
+            size = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
             staff: _Staff[Job, Result] = _Staff(ray, self._function, self.limits, size)
             source = iter(jobs)
             try:
@@ -131,6 +108,8 @@ class RayPool(Generic[Job, Result]):
                         if isinstance(outcome, Raised):
                             raise outcome.error
                         yield outcome
+            except (ray.exceptions.RayError, ConnectionError) as error:
+                raise MachineError(f"The Ray cluster is gone: {last_line(error)}.", hint="`ray status` tells.") from error
             finally:
                 staff.dismiss()
 
@@ -152,7 +131,8 @@ class _Staff(Generic[Job, Result]):
         self._ray, self._size, self._limits = ray, size, limits
         # By itself Ray would start a dead actor again and repeat its job.
         options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
-        self._hire: Callable[[], Any] = lambda: ray.remote(**options)(Seat).remote(function, limits)
+        actor = ray.remote(**options)(Seat)
+        self._hire: Callable[[], Any] = lambda: actor.remote(function, limits)
         self._coming: dict[Any, Any] = {}  # the answer that is awaited → the actor
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, _Task[Job]]] = {}
@@ -189,15 +169,17 @@ class _Staff(Generic[Job, Result]):
             try:
                 outcomes.append(self._ray.get(reference))
                 self._idle.append(actor)
-            except self._ray.exceptions.RayTaskError as error:  # on Ray's way here, not in the function
-                outcomes.append(Raised(WorkerError(type(error).__name__, _last_line(error), str(error))))
+            except self._ray.exceptions.RayTaskError as error:  # of the actor or on Ray's way here, not of the function
+                cause = getattr(error, "cause", None)
+                told = WorkerError(type(error).__name__, last_line(error), str(error))
+                outcomes.append(Raised(cause if isinstance(cause, EloError) else told))
             except self._ray.exceptions.RayError as error:
                 self._ray.kill(actor)
                 task.deaths += 1
                 if task.deaths < ACTORS_A_JOB:
                     tasks.appendleft(task)
                 else:
-                    story = f"{task.deaths} Ray actors died at it, at last: {_last_line(error)}"
+                    story = f"{task.deaths} Ray actors died at it, at last: {last_line(error)}"
                     outcomes.append(Lost(task.job, None, None, "crash", story))
         if self._idle or self._busy:
             self._since = time.monotonic()
@@ -221,76 +203,9 @@ class _Staff(Generic[Job, Result]):
             self._failed_starts += 1
             if self._failed_starts >= _FAILED_STARTS:
                 raise MachineError(
-                    f"Ray workers die before they begin: {_last_line(error)}.",
+                    f"Ray workers die before they begin: {last_line(error)}.",
                     hint="Is elo installed on every node, in this version?",
                 ) from error
         else:
             self._failed_starts = 0
             self._idle.append(actor)
-
-
-@contextlib.contextmanager
-def connected(workers: int | None) -> Iterator[Any]:
-    """Give Ray's module, connected for the length of a `with` block to the cluster of RAY_ADDRESS or to one of our own.
-
-    A connection that is there already is used, and stays.
-
-    Args:
-        workers: processors of a cluster of our own; None for those of this machine.
-
-    Raises:
-        MachineError: no cluster answers, or Ray cannot be started, or would listen on more than the loopback interface.
-    """
-    address = os.environ.get("RAY_ADDRESS", "local")
-    own = address == "local"
-    wanted = {**_ALWAYS, **_OUR_OWN} if own else _ALWAYS
-    if "ray" in sys.modules and not set(_OUR_OWN if own else ()) <= set(os.environ):
-        raise MachineError("Ray was imported before elo could keep it off the network.", hint="Start elo by itself.")
-    for name, value in wanted.items():
-        os.environ.setdefault(name, value)  # read when Ray is imported
-    if own and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray writes one into the home directory
-    import ray  # only now
-
-    if ray.is_initialized():
-        yield ray
-        return
-    folder = tempfile.mkdtemp(prefix="elo-ray-", dir="/tmp") if own else None  # a short path, since sockets go there
-    try:
-        _start(ray, address, folder, workers or processors())
-        yield ray
-    finally:
-        ray.shutdown()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _start(ray: Any, address: str, folder: str | None, workers: int) -> None:
-    """Connect to an address; with a folder for its sockets and logs, start a cluster there."""
-    given: dict[str, Any] = {"address": address, "log_to_driver": False, "configure_logging": False}
-    if folder:
-        given |= {"_temp_dir": folder, "num_cpus": workers, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
-    # By its option Ray keeps the actors' output from ours, but not its own words about them, and stdout is for results.
-    ray._private.worker.print_to_stdstream = lambda *_, **__: None
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in PARENTS_SIGNALS} if main else {}
-    try:
-        ray.init(**given)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        hint = "Is there room in /tmp?" if folder else "RAY_ADDRESS names it. Does `ray status` find it?"
-        raise MachineError(
-            f"Ray {'does not start' if folder else 'finds no cluster'}: {_last_line(error)}.", hint=hint
-        ) from error
-    finally:
-        for number, handler in before.items():  # Ray's own for SIGTERM ends the process at once
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    if folder and not (here := ray.util.get_node_ip_address()).startswith("127."):
-        raise MachineError(
-            f"Ray listens at {here}, not on the loopback interface alone.", hint="Start a cluster by hand, and set RAY_ADDRESS."
-        )
-
-
-def _last_line(error: Exception) -> str:
-    """Return what an error of Ray's comes down to; above it stand numbers of actors and the stack of Ray."""
-    lines = [line.strip() for line in _COLOURS.sub("", str(error)).splitlines() if line.strip()]
-    return lines[-1][:_LONGEST_STORY] if lines else type(error).__name__

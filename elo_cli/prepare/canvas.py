@@ -11,12 +11,11 @@ import functools
 from fractions import Fraction
 from typing import Literal
 
-import av
 import numpy as np
 from av.filter import Graph
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from elo_cli.core.errors import VideoError
@@ -35,8 +34,6 @@ MATRICES = {0: 5, 1: 1, 2: 5, 3: 5, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 FIELD_CODECS = ("hevc", "vvc")
 # swscale takes grey for full range whatever the frame says. 8-bit levels of limited range, to full range.
 _FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
-# Before PyAV 17 scaling had one thread and no such argument.
-_ONE_THREAD: dict[str, int] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 
 
 class Canvas:
@@ -85,17 +82,14 @@ class Canvas:
         if frame.width * frame.height > self._max_pixels:
             raise VideoError("too-large", f"A frame of {frame.width}x{frame.height} is over {self._max_pixels} pixels.")
         family = _family(frame.format.name)
-        matrix, other = _matrices(frame) if family == "yuv" else (None, None)
         small = self._reformatter.reformat(
             self._one_moment(frame) if frame.interlaced_frame else frame,
             self._width,
             self._height,
             "rgb24",
-            src_colorspace=matrix,
-            dst_colorspace=other,
+            src_colorspace=_matrix(frame) if family == "yuv" else None,
             interpolation=SCALING,
-            src_color_range=frame.color_range,
-            **_ONE_THREAD,
+            threads=1,
         )
         picture: np.ndarray = small.to_ndarray()
         if family == "grey" and frame.color_range == ColorRange.MPEG:
@@ -143,12 +137,12 @@ def _family(name: str) -> Literal["yuv", "grey", "other"]:
     return "yuv" if len(layout.components) >= 3 and not layout.is_rgb else "other"
 
 
-def _matrices(frame: VideoFrame) -> tuple[int, int]:
-    """Find swscale's matrix for a YUV frame, and another one: before PyAV 17 equal ones at both ends have no effect."""
+def _matrix(frame: VideoFrame) -> int:
+    """Find swscale's matrix for a YUV frame."""
     matrix = MATRICES.get(int(frame.colorspace))
     if matrix is None:
         raise VideoError("decode-error", f"No matrix to RGB is known for colours of kind {int(frame.colorspace)} (H.273).")
-    return matrix, int(Colorspace.ITU709 if matrix == Colorspace.ITU601 else Colorspace.ITU601)
+    return matrix
 
 
 def orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:

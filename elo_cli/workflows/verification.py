@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from elo_cli.core.errors import DataError, EloError
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.core.strict_yaml import load_yaml
-from elo_cli.data.header import MEND, canonical
+from elo_cli.data.header import canonical
 from elo_cli.data.records import FAILURES, SegmentRecord, read_failures
 from elo_cli.data.shard import ENDING, Shard
 from elo_cli.data.video_set import SHARDS
@@ -26,7 +26,10 @@ THREADS = 4  # files read at a time: a disk behind a network answers several req
 PLAN = "plan.jsonl"
 
 _MIB = 2**20
-_MEND_FAILURES = "Delete it and the shard beside it, and run elo preprocess again: only their videos are done anew."
+_MEND_SHARD = "Delete the damaged file and run the same elo preprocess again: only its videos are done anew."
+_MEND_FAILURES = (
+    "Delete the list of failures and the shard beside it, and run the same elo preprocess again: only their videos are done anew."
+)
 _MEND_FILE = "Put back a copy of it from before, or preprocess into a new place with --fresh."
 _MEND_TWICE = "Delete one of the two files; elo preprocess makes it again if the plan has it."
 
@@ -169,7 +172,7 @@ class Verification:
 
     def _note(self, number: int, path: Path, checked: _Checked) -> None:
         if checked.error is not None:
-            self.damage(path).add(checked.error.removeprefix(f"{path} is "), MEND)
+            self.damage(path).add(checked.error.removeprefix(f"{path} is "), _MEND_SHARD)
             return
         self._readable.add(path.name)
         self.segments += checked.segments
@@ -178,7 +181,7 @@ class Verification:
             damage = self.damage(path)
             damage.tensors.append(tensor)
             whose = f" of {tensor['video']} at {tensor['start_s']:g} s" if tensor["video"] is not None else ""
-            damage.add(f"{tensor['tensor'].partition('.')[2]}{whose}", MEND)
+            damage.add(f"{tensor['tensor'].partition('.')[2]}{whose}", _MEND_SHARD)
         for video in checked.videos:
             other = self._owner.setdefault(video, number)
             if other != number:
@@ -207,7 +210,7 @@ class Verification:
             keys = [key for key in sorted(here.keys() | there.keys()) if here.get(key) != there.get(key)]
             differences = ", ".join(f"{key} {here.get(key)} (the set: {there.get(key)})" for key in keys)
             for number in numbers:
-                self.damage(self.paths[number]).add(f"it was made with other settings: {differences}", MEND)
+                self.damage(self.paths[number]).add(f"it was made with other settings: {differences}", _MEND_SHARD)
 
     def _set_settings(self) -> str | None:
         path = RunDirectory(self.root).settings
@@ -240,7 +243,7 @@ class Verification:
             elif lost and name in self._readable:
                 damage = self.damage(self.root / SHARDS / name)
                 for video in lost:
-                    damage.add(f"{video} is planned, and neither here nor among the failures", MEND)
+                    damage.add(f"{video} is planned, and neither here nor among the failures", _MEND_SHARD)
         count = sum(map(len, planned.values()))
         self.plan = PlanComparison(count, len(planned), missing_videos, missing_shards, tuple(sorted(there - planned.keys())))
 

@@ -108,6 +108,23 @@ def test_what_is_missing_is_named(tmp_path: Path, quality: int | None) -> None:
             shard.read(segment, name, start, stop)
 
 
+def test_what_the_system_says_is_told_and_is_no_reason_to_delete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_shard(tmp_path / "s.safetensors")
+    shard = Shard(tmp_path / "s.safetensors")
+
+    def fail(*arguments: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", fail)
+    with pytest.raises(DataError, match=r"s\.safetensors cannot be read: Input/output error") as caught:
+        shard.read(0, "rgb", 0, 1)
+    assert "elete" not in caught.value.hint
+    assert len(shard.verify()) == 10
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(DataError, match=r"s\.safetensors cannot be read: Input/output error"):
+        Shard(tmp_path / "s.safetensors")
+
+
 def read_bytes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Record (position, bytes) of every read of a file from here on."""
     read, real = [], os.preadv

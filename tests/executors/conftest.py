@@ -15,7 +15,7 @@ def cluster() -> Iterator[object]:
     """Start a Ray of our own, of two processors, whose actors find the tests; give its module."""
     if importlib.util.find_spec("ray") is None:  # not importorskip: what Ray reads when it is imported is set in `connected`
         pytest.skip(WITHOUT_RAY)
-    from elo_cli.executors.ray import connected
+    from elo_cli.executors._cluster import connected
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)

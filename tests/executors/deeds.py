@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from elo_cli.core.errors import StorageError
+from elo_cli.core.errors import MachineError, StorageError
 from elo_cli.executors import Report
 
 Names = tuple[str, ...]
@@ -242,3 +242,17 @@ class NoSeat:
     def up(self) -> bool:
         """Never be reached."""
         return False
+
+
+class PoorSeat:
+    """An actor that can start no process."""
+
+    def __init__(self, *anything: object) -> None: ...
+
+    def up(self) -> bool:
+        """Be there."""
+        return True
+
+    def run(self, job: object) -> None:
+        """Fail."""
+        raise MachineError("No worker process can be started.", hint="ulimit -u")

@@ -49,7 +49,7 @@ def test_no_job_is_no_work(make: Make) -> None:
 
 
 def test_what_is_deadly_costs_its_own_job_only(make: Make) -> None:
-    deadly = {
+    deadly: dict[str, tuple[Any, str]] = {
         "abort": ("crash", "its process was ended by SIGABRT"),
         "segfault": ("crash", "its process was ended by SIGSEGV"),
         "leave": ("crash", "its process ended with code 3"),

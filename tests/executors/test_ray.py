@@ -88,6 +88,20 @@ class TestActors:
             do(deeds.work, [("a",)], limits=Limits(60.0, start_seconds=1.0))
         cluster.kill(holder)
 
+    def test_an_actor_that_can_start_no_process_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("elo_cli.executors.ray.Seat", deeds.PoorSeat)
+        with pytest.raises(MachineError) as caught:
+            do(deeds.work, [("a",)])
+        assert (caught.value.message, caught.value.hint) == ("No worker process can be started.", "ulimit -u")
+
+    def test_a_cluster_that_goes_away_is_said(self, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def wait(*anything: object, **named: object) -> None:
+            raise cluster.exceptions.RaySystemError("the head has left")
+
+        monkeypatch.setattr(cluster, "wait", wait)
+        with pytest.raises(MachineError, match=r"The Ray cluster is gone: .*the head has left"):
+            do(deeds.work, [("a",)])
+
     def test_actors_that_cannot_start_are_no_endless_loop(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("elo_cli.executors.ray.Seat", deeds.NoSeat)
         with pytest.raises(MachineError, match=r"die before they begin: .*no room to sit"):

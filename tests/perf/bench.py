@@ -159,12 +159,10 @@ def bare_times(runs: Sequence[Run]) -> Times:
     return Times(net, gross, cpu, runs[0].told["frames"], max(run.tree_mib for run in runs))
 
 
-def ffmpeg_times(runs: Sequence[Run], starts: Sequence[Run], few: Material, files: int) -> Times:
-    """Times of ffmpeg: all its processes less what they take over tiny clips; and all of it, but not what starts them."""
-    gross, net, cpu = [run.told["seconds"] for run in runs], list[float](), list[float]()
-    for clock, kept in (("seconds", net), ("cpu_s", cpu)):
-        start = statistics.median(run.told[clock] for run in starts) / few.files
-        kept += [run.told[clock] - files * start for run in runs]
+def ffmpeg_times(runs: Sequence[Run], start: Mapping[str, float]) -> Times:
+    """Times of ffmpeg: what all its processes take, less `start` of `seconds` and `cpu_s`; and all of it."""
+    gross = [run.told["seconds"] for run in runs]
+    net, cpu = ([run.told[clock] - start.get(clock, 0.0) for run in runs] for clock in ("seconds", "cpu_s"))
     return Times(net, gross, cpu, runs[0].told["frames"], max(run.worker_mib for run in runs))
 
 

@@ -101,7 +101,9 @@ def test_sizes_are_padded_and_small_pictures_enlarged(
     assert -1 <= seen.min() < seen.max() <= 1
     if factor == 1:
         np.testing.assert_allclose(seen[: size[0], : size[1]], frames[1] / np.float32(127.5) - 1, atol=1e-6)
-        np.testing.assert_array_equal(seen[:, size[1] :], np.broadcast_to(seen[:, size[1] - 1 : size[1]], seen[:, size[1] :].shape))
+        np.testing.assert_array_equal(
+            seen[:, size[1] :], np.broadcast_to(seen[:, size[1] - 1 : size[1]], seen[:, size[1] :].shape)
+        )
 
 
 def test_one_frame_has_no_flow_and_frames_are_checked(small: Path) -> None:
@@ -204,7 +206,10 @@ def test_a_gpu_gives_the_same(small: Path) -> None:
 
 
 def test_the_addresses_are_torchvision_s() -> None:
-    known = {"raft_large": {str(each.url) for each in Raft_Large_Weights}, "raft_small": {str(each.url) for each in Raft_Small_Weights}}
+    known = {
+        "raft_large": {str(each.url) for each in Raft_Large_Weights},
+        "raft_small": {str(each.url) for each in Raft_Small_Weights},
+    }
     assert raft.URLS.keys() == known.keys()
     for architecture, url in raft.URLS.items():
         assert url in known[architecture]

@@ -1,7 +1,7 @@
 """Preprocessed sets of known content, without torch: every number of them can be foretold."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from elo_cli.data.records import SegmentRecord, VideoFailure, VideoRecord, write
 from elo_cli.data.shard_writer import ShardWriter
 from elo_cli.data.video_set import SHARDS
 from elo_cli.run.journal import Journal
+from elo_cli.workflows.events import Unwatched
 
 SETTINGS = PreprocessSettings(fps=10.0, hop_seconds=0.05, mels=8)  # type: ignore[call-arg]
 FRAMES, HEIGHT, WIDTH = 6, 8, 12
@@ -89,3 +90,35 @@ def tensor_at(path: Path, name: str) -> int:
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     return 8 + length + int(json.loads(content[8 : 8 + length])[name]["data_offsets"][0])
+
+
+FAILED = VideoFailure("bad.mp4", "open", "empty-file", "it has no bytes")
+
+
+def write_known_set(root: Path) -> Path:
+    """Write a finished set: two shards of two videos, two segments each and one, and one video that failed."""
+    write_shard(root, "one", {"a.mp4": video(label="run"), "b.mp4": video(label="sit")}, segments=2, failures=[FAILED])
+    write_shard(root, "two", {"c.mp4": video(label="run", sound="silent"), "d/é.mp4": video(label="run")}, sound=0)
+    write_plan(root, {"one": ["a.mp4", "b.mp4", "bad.mp4"], "two": ["c.mp4", "d/é.mp4"]})
+    return root
+
+
+class Watcher(Unwatched):
+    """A watch that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.done: list[int] = []
+        self.total: int | None = None
+
+    def start(self, stage: str, total: int | None, unit: str) -> None:
+        """Keep the total."""
+        self.total = total
+
+    def advance(self, stage: str, done: int, figures: Mapping[str, float] | None = None) -> None:
+        """Keep how much is done."""
+        self.done.append(done)
+
+    def warn(self, message: str) -> None:
+        """Keep it."""
+        self.warnings.append(message)
