@@ -19,7 +19,7 @@ def command(
     ] = None,
     out: Out = None,
     root: Annotated[
-        Path | None, typer.Option("--root", metavar="DIR", help="Where the paths of a list begin; the list's own folder if not given.")
+        Path | None, typer.Option("--root", metavar="DIR", help="Where the paths of a list begin; else its own folder.")
     ] = None,
     on_error: Annotated[
         str | None, typer.Option("--on-error", metavar="skip|stop", help="What a video that cannot be used does to the run.")

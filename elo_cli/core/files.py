@@ -25,10 +25,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a stream whose content appears at `path` when the block ends well, and not at all otherwise.
-
-    At every moment `path` holds the old or the new content; until the end the new one is in `path` + ".part".
+def partial_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a stream whose content is in `path` + ".part" when the block ends well, to be published; gone otherwise.
 
     Raises:
         StorageError: the disk is full, read-only, or failed; no partial file is left, as after any exception.
@@ -38,13 +36,43 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         try:
             with open(temporary, "wb") as stream:
                 yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def publish(path: Path) -> None:
+    """Give a finished partial file its name; when this returns, it is on the disk.
+
+    At every moment `path` holds the old or the new content, whole.
+
+    Raises:
+        StorageError: the disk is full or failed; no partial file is left.
+    """
+    temporary = path.with_name(path.name + PART)
+    with storage_errors(path):
+        try:
+            with open(temporary, "rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a stream whose content appears at `path` when the block ends well, and not at all otherwise.
+
+    At every moment `path` holds the old or the new content; until the end the new one is in `path` + ".part".
+
+    Raises:
+        StorageError: the disk is full, read-only, or failed; no partial file is left, as after any exception.
+    """
+    with partial_file(path) as stream:
+        yield stream
+    publish(path)
 
 
 def write_atomic(path: Path, content: bytes) -> None:

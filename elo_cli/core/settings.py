@@ -5,6 +5,7 @@ preset, `elo.yaml`, `--config` and `--set`. Where the paper gives a value, it is
 in the preset `paper`; where the paper is silent, the description says so.
 """
 
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -78,8 +79,12 @@ class PreprocessSettings(Section):
         return self
 
     def content(self) -> dict[str, Any]:
-        """Return the settings that decide what is stored of a video, as JSON: one set of shards shares them."""
-        return self.model_dump(mode="json", exclude={*self.OPERATION, *(("jpeg_quality",) if self.storage == "raw" else ())})
+        """Return the settings that decide what is stored of a video, as JSON: one set of shards shares them.
+
+        Of RAFT's weights it is the file's name, which torchvision ends in a hash, wherever the file lies.
+        """
+        content = self.model_dump(mode="json", exclude=self.OPERATION | ({"jpeg_quality"} if self.storage == "raw" else set()))
+        return content | {"flow_weights": PurePath(self.flow_weights).name if self.flow_weights else None}
 
 
 class ClipSettings(Section):

@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO, Self
 import numpy as np
 import xxhash
 
-from elo_cli.core.files import PART, atomic_file, storage_errors
+from elo_cli.core.files import PART, partial_file, publish, storage_errors
 from elo_cli.data.header import Tensor, build, canonical
 from elo_cli.data.records import SegmentRecord, VideoRecord
 
@@ -104,7 +104,15 @@ class ShardWriter:
                 self._spools[array.itemsize].append(content)
 
     def commit(self) -> None:
-        """Write the file; at every moment it is there whole or not at all.
+        """Write the file and publish it: at every moment it is there whole or not at all.
+
+        Raises: as `finish`.
+        """
+        self.finish()
+        publish(self.path)
+
+    def finish(self) -> None:
+        """Write the file as a partial one; whoever does so must `publish` it, here or in another process.
 
         Raises:
             ValueError: there is no video, or one without a record or a segment.
@@ -121,7 +129,7 @@ class ShardWriter:
         }
         order = sorted(self._tensors, key=lambda name: -self._tensors[name].dtype.itemsize)  # stable
         header = build(description, {name: self._tensors[name] for name in order})
-        with atomic_file(self.path) as stream:
+        with partial_file(self.path) as stream:
             stream.write(header)
             for spool in self._spools.values():
                 spool.copy_to(stream)

@@ -4,6 +4,7 @@ A text file with the name of a video can make FFmpeg open other files (ffconcat,
 binary containers are tried and only the file protocol is allowed. Every failure has a reason.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ FALLBACK_RATE = 25.0  # frames per second, where neither the packets nor the hea
 _GENPTS = 1  # AVFMT_FLAG_GENPTS
 
 # What PyAV raises over damaged files; not MemoryError, which says nothing about the file.
-DECODING_ERRORS = (av.error.FFmpegError, ValueError, ArithmeticError, RuntimeError)
+DECODING_ERRORS = (av.error.FFmpegError, ValueError, ArithmeticError, RuntimeError, LookupError, TypeError)
 
 Log = list[tuple[int, str, str]]
 
@@ -36,8 +37,7 @@ def open_container(path: Path, max_pixels: int) -> Iterator[tuple[InputContainer
     """Yield the container and FFmpeg's log, which is kept off stderr; close it whatever happens.
 
     Raises:
-        VideoError: empty-file, unreadable or not-a-video; and decode-error or out-of-memory for what
-            FFmpeg, PyAV or NumPy report inside the `with` block.
+        VideoError: empty-file, unreadable or not-a-video.
     """
     _check_file(path)
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
@@ -48,15 +48,26 @@ def open_container(path: Path, max_pixels: int) -> Iterator[tuple[InputContainer
             container = _open(path, max_pixels, log)
             try:
                 yield container, log
-            except DECODING_ERRORS as error:
-                raise VideoError("decode-error", f"{path.name!r} cannot be decoded: {words(error, log)}") from error
-            except MemoryError as error:
-                raise VideoError("out-of-memory", f"{path.name!r} needs more memory than a worker may take.") from error
             finally:
                 container.close()
     finally:
         av.logging.set_level(level)
         av.logging.set_skip_repeated(skips)
+
+
+@contextmanager
+def decoding(path: Path, log: Log) -> Iterator[None]:
+    """Give what FFmpeg, PyAV or NumPy report inside the `with` block its reason; nothing else belongs there.
+
+    Raises:
+        VideoError: decode-error or out-of-memory.
+    """
+    try:
+        yield
+    except DECODING_ERRORS as error:
+        raise VideoError("decode-error", f"{path.name!r} cannot be decoded: {words(error, log)}") from error
+    except MemoryError as error:
+        raise VideoError("out-of-memory", f"{path.name!r} needs more memory than a worker may take.") from error
 
 
 def words(error: BaseException | None, log: Log) -> str:
@@ -134,7 +145,8 @@ def _open(path: Path, max_pixels: int, log: Log) -> InputContainer:
             metadata_errors="replace",
         )
     except av.error.FFmpegError as error:
-        refused = isinstance(error, OSError) and not isinstance(error, (EOFError, ValueError)) and not log
+        # Demuxers return all kinds of codes for damage, -1 (EPERM) among them: the file could be read just now.
+        refused = error.errno in (errno.EACCES, errno.EIO, errno.ENOENT, errno.ESTALE, errno.EISDIR) and not log
         reason = "unreadable" if refused else "not-a-video"
         raise VideoError(reason, f"{path.name!r} cannot be opened: {words(error, log)}") from error
     # PyAV asks FFmpeg to invent missing presentation times; for packed B-frames in AVI it invents wrong ones.

@@ -8,7 +8,8 @@ only what is kept gets decoded, segment by segment: memory follows the plan, not
 import contextlib
 import gc
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from av.video.stream import VideoStream
 
 from elo_cli.core.errors import VideoError
 from elo_cli.prepare.canvas import Canvas, orientation
-from elo_cli.prepare.container import Log, open_container, rate, video_streams, words
+from elo_cli.prepare.container import decoding, open_container, rate, video_streams, words
 from elo_cli.prepare.motion_vectors import MotionField, exports_vectors
 from elo_cli.prepare.pictures import Picture, PictureReader
 from elo_cli.prepare.reel import SEEK_MARGIN_S, Extent, Reel, key_before
@@ -29,6 +30,8 @@ from elo_cli.prepare.sound import SoundReader, sound_stream
 
 SKIP_S = 4.0  # a gap shorter than this is decoded through: a seek would hardly save anything
 EPSILON_S = 1.5e-3  # containers round times to milliseconds
+
+_SIZE = re.compile(r"Picture size (\d+)x(\d+)")  # as FFmpeg complains of it
 
 Stage = Callable[[str], None]
 Keep = Callable[[Segment], None]
@@ -76,7 +79,8 @@ def decode_video(
         # A closed container is a cycle that keeps its decoders and their frames; it is young, so this is quick.
         gc.collect(1)
     if not count:
-        where = "" if span is None else f" from {span.start_s:g} s to {f'{span.end_s:g} s' if span.end_s < math.inf else 'its end'}"
+        end = "" if span is None else f"{span.end_s:g} s" if span.end_s < math.inf else "its end"
+        where = "" if span is None else f" from {span.start_s:g} s to {end}"
         raise VideoError(
             "too-short",
             f"{path.name!r} has {video.duration_s:.2f} s of moving pictures, which gives no segment of at least"
@@ -94,41 +98,33 @@ class _Film:
 
     def __init__(self, stack: contextlib.ExitStack, path: Path, plan: SegmentPlan, at: Stage) -> None:
         at("open")
-        self._plan, self._at = plan, at
-        container, log = stack.enter_context(open_container(path, plan.max_pixels))
-        streams = video_streams(container, path, plan.max_pixels, vectors=plan.vectors)
-        voice = sound_stream(container) if plan.audio_rate else None
-        reel = Reel(container, [*streams, voice] if voice else streams, log)
-        self._promised_s = _promised(container, streams[0])
-        self._extent: Extent | None = None
-        if not reel.held and self._promised_s:
-            origin_s = float((streams[0].start_time or 0) * (streams[0].time_base or 0))
-            promise_holds = reel.reaches(streams[0], origin_s + self._promised_s)
-        else:
-            promise_holds = False
-        if not promise_holds:
-            # A track may be announced and empty, or hold one still picture.
-            extents = {stream: reel.extent(stream, 1 / rate(stream)) for stream in streams}
-            streams = [stream for stream in streams if extents[stream].packets > 1] or streams
-            self._extent, self._promised_s = extents[streams[0]], _promised(container, streams[0])
-        self._stream = streams[0]
-        at("decode")
-        self._reader = PictureReader(reel, self._stream)
-        self._first = self._first_picture(path, log)
-        self._canvas = Canvas(self._first.frame, self._stream, plan.short_side, plan.max_pixels, plan.deinterlace)
-        self.duration_s = self._duration()
+        self._path, self._plan, self._at = path, plan, at
+        container, self._log = stack.enter_context(open_container(path, plan.max_pixels))
+        with decoding(path, self._log):
+            streams = video_streams(container, path, plan.max_pixels, vectors=plan.vectors)
+            voice = sound_stream(container) if plan.audio_rate else None
+            reel = Reel(container, [*streams, voice] if voice else streams, self._log)
+            self._stream, self._extent = _choose(container, reel, streams)
+            self._promised_s = _promised(container, self._stream)
+            at("decode")
+            self._reader = PictureReader(reel, self._stream)
+            self._first = self._first_picture()
+            self._canvas = Canvas(self._first.frame, self._stream, plan.short_side, plan.max_pixels, plan.deinterlace)
+            self.duration_s = self._duration()
         if voice and not reel.held:  # seeking for sound must not disturb the pictures
             container, log = stack.enter_context(open_container(path, plan.max_pixels))
-            voice = sound_stream(container)
-            reel = Reel(container, [voice] if voice else [], log)
+            with decoding(path, log):
+                voice = sound_stream(container)
+                reel = Reel(container, [voice] if voice else [], log)
         self._sound = SoundReader(reel, voice, plan.audio_rate, tracks=len(container.streams.audio))
 
-    def _first_picture(self, path: Path, log: Log) -> Picture:
+    def _first_picture(self) -> Picture:
         first = self._reader.next()
         if first is None:
-            said = words(None, log)
-            reason = "too-large" if "Picture size" in said else "out-of-memory" if "Cannot allocate" in said else "no-frames"
-            raise VideoError(reason, f"Not one frame of {path.name!r} can be decoded: {said}")
+            said = words(None, self._log)
+            large = any(int(width) * int(height) > self._plan.max_pixels for width, height in _SIZE.findall(said))
+            reason = "too-large" if large else "out-of-memory" if "Cannot allocate" in said else "no-frames"
+            raise VideoError(reason, f"Not one frame of {self._path.name!r} can be decoded: {said}")
         self._reader.put_back(first)
         return first
 
@@ -144,17 +140,11 @@ class _Film:
         end_s = min(span.end_s, self.duration_s)
         free_s = span.start_s  # where the last segment ended
         for start_s in self._plan.starts(max(0.0, end_s - span.start_s)):
-            self._at("decode")
-            begin_s = max(span.start_s + start_s, free_s)
-            self._approach(self._first.time_s + begin_s)
-            segment = self._gather(begin_s, span.end_s)
-            if segment is None:
-                continue
-            free_s = segment.start_s + len(segment.rgb_THWC) / self._plan.fps
-            if self._plan.audio_rate:
-                self._at("sound")
-                segment = replace(segment, waveform=self._hear(segment))
-            deliver(segment)
+            with decoding(self._path, self._log):
+                segment = self._segment(max(span.start_s + start_s, free_s), span.end_s)
+            if segment is not None:
+                free_s = segment.start_s + len(segment.rgb_THWC) / self._plan.fps
+                deliver(segment)
         seen_s = self._reader.end_s - self._first.time_s
         context = self._stream.codec_context
         return DecodedVideo(
@@ -168,9 +158,16 @@ class _Film:
             hearing=self._sound.hearing,
         )
 
-    def _hear(self, segment: Segment) -> np.ndarray | None:
+    def _segment(self, start_s: float, end_s: float) -> Segment | None:
+        """Decode the segment that begins at `start_s` or later; None where too little is left before `end_s`."""
+        self._at("decode")
+        self._approach(self._first.time_s + start_s)
+        segment = self._gather(start_s, end_s)
+        if segment is None or not self._plan.audio_rate:
+            return segment
+        self._at("sound")
         samples = round(len(segment.rgb_THWC) / self._plan.fps * self._plan.audio_rate)
-        return self._sound.read(self._first.time_s + segment.start_s, samples)
+        return replace(segment, waveform=self._sound.read(self._first.time_s + segment.start_s, samples))
 
     def _approach(self, time_s: float) -> None:
         """Seek close to a time of the stream's clock, where that saves decoding; go on from where it is otherwise."""
@@ -260,6 +257,18 @@ class _Sheet:
         """Return the flow between them by the codec's vectors, forward and backward, each (T-1, H, W, 2), if there are any."""
         flow = None if self._field is None else self._field.finish()
         return (flow.forward, flow.backward) if flow is not None and flow.measured > 0 else None
+
+
+def _choose(container: InputContainer, reel: Reel, streams: list[VideoStream]) -> tuple[VideoStream, Extent | None]:
+    """Choose the stream, and say where its packets lie; None where the header is taken at its word."""
+    best = streams[0]
+    promised_s = _promised(container, best)
+    if not reel.held and promised_s and reel.reaches(best, float((best.start_time or 0) * (best.time_base or 0)) + promised_s):
+        return best, None
+    extents = {stream.index: reel.extent(stream, 1 / rate(stream)) for stream in streams}
+    # A track may be announced and empty, or hold one still picture.
+    best = next((stream for stream in streams if extents[stream.index].packets > 1), best)
+    return best, extents[best.index]
 
 
 def _promised(container: InputContainer, stream: VideoStream) -> float | None:

@@ -1,6 +1,7 @@
 """One shard's work: decode its videos, compute flow and spectrogram, write the file."""
 
 import functools
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,9 @@ class ShardSummary:
 def pack_shard(job: ShardJob, report: Report) -> ShardSummary:
     """Do one shard; a video that cannot be used is recorded beside it and costs nothing else.
 
+    The shard is left as a partial file: to wait for the disk is the business of whoever publishes it,
+    so that this process goes on decoding meanwhile.
+
     Args:
         job: the shard.
         report: is told the id of each video and the stage it is at, when the stage begins.
@@ -78,19 +82,20 @@ def pack_shard(job: ShardJob, report: Report) -> ShardSummary:
             packing = _Packing(writer, source, job.settings, report)
             try:
                 packing.run()
+                continue
             except VideoError as error:
-                writer.drop_video(source.id)
                 failures[source.id] = VideoFailure(source.id, packing.stage, error.reason, error.message)
             except MemoryError:
-                writer.drop_video(source.id)
                 message = f"It needs more than the {job.settings.worker_memory:g} GiB that a worker may allocate."
                 failures[source.id] = VideoFailure(source.id, packing.stage, "out-of-memory", message)
+            writer.drop_video(source.id)
+            gc.collect()  # the error has held the container, with its decoder and frames, past all young generations
         if failures:
             write_failures(path, list(failures.values()))
         else:  # an earlier start may have lost a video that was good after all
             failures_path(path).unlink(missing_ok=True)
         if len(failures) < len(job.videos):
-            writer.commit()
+            writer.finish()
         return ShardSummary(job.shard, len(job.videos), writer.segments, tuple(failures.values()))
 
 

@@ -18,6 +18,7 @@ from elo_cli.prepare.reel import Reel
 SILENCE_PEAK = 1e-4  # below this a 16-bit recording holds nothing but rounding
 PREROLL_S = 0.3  # decoders of AAC and Opus need some sound before the first right sample
 BLOCK_S = 1.0  # so much sound is resampled at once
+MIXED_CHANNELS = 8  # more are averaged; so many, FFmpeg mixes into one as it does for any listener
 MAX_GAP_S = 0.05  # a larger jump of the timestamps is a hole in the sound
 
 # What became of the sound: heard in at least one stretch; no track, or none at that time; digital
@@ -129,6 +130,7 @@ class _Tape:
         self._start_s, self._rate_hz = start_s, rate_hz
         self._resampler: AudioResampler | None = None
         self._kind: tuple[str, str, int] | None = None
+        self._channels = 1  # of what the resampler gives
         self._place = self._waiting = 0
         self._blocks: list[np.ndarray] = []  # frames of sound are short: many are resampled at once
 
@@ -137,8 +139,15 @@ class _Tape:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind or not follows:
             self.finish()
-            self._resampler, self._kind = AudioResampler("fltp", "mono", self._rate_hz), kind
-            self._place = round((time_s - self._start_s) * self._rate_hz)
+            self._kind, self._place = kind, round((time_s - self._start_s) * self._rate_hz)
+            # FFmpeg cannot mix so many channels, and PyAV reads past the end of such frames unless they are interleaved.
+            many = frame.layout.nb_channels > MIXED_CHANNELS
+            self._channels = frame.layout.nb_channels if many else 1
+            self._resampler = AudioResampler("flt" if many else "fltp", frame.layout if many else "mono", self._rate_hz)
+        assert self._resampler is not None
+        if self._channels > 1:
+            self._put(self._resampler.resample(frame))
+            return
         self._blocks.append(frame.to_ndarray())
         self._waiting += frame.samples
         if self._waiting >= frame.sample_rate * BLOCK_S:
@@ -163,7 +172,7 @@ class _Tape:
         for block in blocks:
             if block is None:  # a flushed resampler that had nothing to convert
                 continue
-            sound = block.to_ndarray()[0]
+            sound = block.to_ndarray()[0].reshape(-1, self._channels).mean(axis=1)
             first, last = max(self._place, 0), min(self._place + len(sound), len(self.waveform))
             if first < last:
                 self.waveform[first:last] = sound[first - self._place : last - self._place]

@@ -4,7 +4,6 @@ It calls the workflows of the five commands one after the other, as a user would
 what the one before it wrote. Run again after a stop, it goes on.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 from elo_cli.core.errors import DataError, MachineError

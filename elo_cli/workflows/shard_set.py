@@ -3,12 +3,14 @@
 import collections
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from elo_cli.core.errors import DataError, MachineError
-from elo_cli.core.files import PART, storage_errors, write_atomic, write_json
+from elo_cli.core.files import PART, publish, storage_errors, write_atomic, write_json
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.listing import ListedVideo
 from elo_cli.data.records import VideoFailure, failures_path, read_failures
@@ -23,6 +25,8 @@ from elo_cli.run.journal import Journal, encode
 from elo_cli.workflows.events import Watch
 
 MISSING_S = 1.0  # a film that ends so much before its header says may be damaged
+
+PUBLISHING = 4  # shards whose arrival on the disk is waited for at once
 
 PlannedShard = dict[str, Any]
 
@@ -110,16 +114,19 @@ class ShardSet:
         attempts: collections.Counter[tuple[str, str | None]] = collections.Counter()
         done = 0
         watch.start("preprocessing", total, "video")
-        for outcome in executor.results(watch.check, self._jobs(missing)):
-            if isinstance(outcome, Lost):
-                attempts[outcome.job.shard if outcome.item else "", outcome.item] += 1
-                executor.submit(_again(outcome, attempts))
-                continue
-            done, failed = done + outcome.videos, failed + len(outcome.failures)
-            for failure in outcome.failures:
-                journal.append(self._told(failure))
-            watch.advance("preprocessing", done, {"failed": failed})
-            self._judge(failed, outcome.failures)
+        with _Publisher() as publisher:
+            for outcome in executor.results(watch.check, self._jobs(missing)):
+                if isinstance(outcome, Lost):
+                    attempts[outcome.job.shard if outcome.item else "", outcome.item] += 1
+                    executor.submit(_again(outcome, attempts))
+                    continue
+                if outcome.segments:
+                    publisher.publish(Path(outcome.shard))
+                done, failed = done + outcome.videos, failed + len(outcome.failures)
+                for failure in outcome.failures:
+                    journal.append(self._told(failure))
+                watch.advance("preprocessing", done, {"failed": failed})
+                self._judge(failed, outcome.failures)
         watch.finish("preprocessing")
 
     def _jobs(self, records: Iterable[PlannedShard]) -> Iterator[ShardJob]:
@@ -190,6 +197,34 @@ class ShardSet:
             "failed": len(failures),
             "failures": dict(sorted(collections.Counter(failure.reason for failure in failures).items())),
         }, failures
+
+
+class _Publisher:
+    """Publishes shards while workers make others: waiting for the disk takes no processor."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(PUBLISHING)
+        self._pending: collections.deque[Future[None]] = collections.deque()
+
+    def __enter__(self) -> "_Publisher":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Wait until all are published; those that were made before an error are kept."""
+        self._threads.shutdown(wait=True)
+        if error is None:
+            for future in self._pending:
+                future.result()
+
+    def publish(self, path: Path) -> None:
+        """Begin to publish one; wait where too many are under way.
+
+        Raises:
+            StorageError: an earlier one cannot be published.
+        """
+        while self._pending and (self._pending[0].done() or len(self._pending) >= 4 * PUBLISHING):
+            self._pending.popleft().result()
+        self._pending.append(self._threads.submit(publish, path))
 
 
 def _span(entry: dict[str, Any]) -> Span | None:

@@ -124,7 +124,7 @@ def write_video(
     kind = "bgr0" if codec == "ffv1" else "yuv420p"
     return write_frames(
         path,
-        [av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24").reformat(format=kind) for rgb in pictures],
+        [av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24").reformat(format=kind, threads=1) for rgb in pictures],
         codec,
         fps=fps,
         times=times_ms,

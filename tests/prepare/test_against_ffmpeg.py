@@ -114,7 +114,7 @@ class Film:
         alpha = self.kind in ("rgba", "yuva420p")
         frames = []
         for picture in busy(self.count, self.height, self.width, 4 if alpha else 3):
-            frame = av.VideoFrame.from_ndarray(picture, "rgba" if alpha else "rgb24").reformat(format=self.kind)
+            frame = av.VideoFrame.from_ndarray(picture, "rgba" if alpha else "rgb24").reformat(format=self.kind, threads=1)
             frame.colorspace, frame.color_range = self.matrix, self.colour_range
             frames.append(as_interlaced(frame, self.order) if self.order else frame)
         return write_frames(folder / f"a.{self.ending}", frames, self.codec, options=self.options, **self.context, **more)

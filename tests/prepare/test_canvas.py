@@ -102,7 +102,7 @@ def test_pictures_shrink_to_the_means_of_their_pixels() -> None:
     for factor in (2, 3, 5):
         means = noise.reshape(60 // factor, factor, 90 // factor, factor, 3).mean(axis=(1, 3))
         for kind in ("rgb24", "gbrp"):
-            frame = av.VideoFrame.from_ndarray(noise, "rgb24").reformat(format=kind)
+            frame = av.VideoFrame.from_ndarray(noise, "rgb24").reformat(format=kind, threads=1)
             assert np.abs(draw(frame, 60 // factor) - means).max() < 1.1
 
 
@@ -139,7 +139,7 @@ def fields(first: np.ndarray, second: np.ndarray, order: str, kind: str = "yuv42
     """A frame that shows two moments, each as every other row; `first` is the earlier."""
     woven = np.empty((2 * first.shape[0], first.shape[1]), np.uint8)
     woven[0::2], woven[1::2] = (first, second) if order == "tff" else (second, first)
-    frame = av.VideoFrame.from_ndarray(woven, "gray").reformat(format=kind)
+    frame = av.VideoFrame.from_ndarray(woven, "gray").reformat(format=kind, threads=1)
     return as_interlaced(frame, order)
 
 
@@ -153,7 +153,7 @@ def test_of_an_interlaced_frame_the_first_field_is_shown(order: str, kind: str, 
         first, second = rng.integers(16, 236, (2, 16, 48), dtype=np.uint8)
         frame = fields(first, second, order, kind)
         shown = shown or canvas(frame, side)
-        alone = av.VideoFrame.from_ndarray(first, "gray").reformat(format=kind)
+        alone = av.VideoFrame.from_ndarray(first, "gray").reformat(format=kind, threads=1)
         assert shown.size == (side, side * 48 // 32)
         expected = canvas(alone, side, Fraction(1, 2)).draw(alone)  # as if each row were two high
         assert np.array_equal(shown.draw(frame), expected), number
@@ -227,7 +227,7 @@ def test_size_and_format_may_change_in_the_middle() -> None:
     drawing = canvas(first, 16)
     for kind, height, width in [("yuv420p", 32, 48), ("rgb24", 8, 8), ("yuv444p10le", 100, 20), ("gray", 16, 32), ("pal8", 6, 6)]:
         grey = av.VideoFrame.from_ndarray(np.full((height, width), 90, np.uint8), "gray")
-        frame = av.VideoFrame(width, height, "pal8") if kind == "pal8" else grey.reformat(format=kind)
+        frame = av.VideoFrame(width, height, "pal8") if kind == "pal8" else grey.reformat(format=kind, threads=1)
         if kind == "pal8":
             frame.planes[0].update(bytes(frame.planes[0].buffer_size))
             frame.planes[1].update(bytes([90, 90, 90, 255] * 256))

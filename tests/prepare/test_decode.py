@@ -8,7 +8,9 @@ import av
 import numpy as np
 import pytest
 
+from elo_cli.core.errors import VideoError
 from elo_cli.prepare.decode import decode_video
+from elo_cli.prepare.segment import Segment, Span
 from tests.prepare.films import CODECS, HEIGHT, WIDTH, numbers, picture, plan, write_video
 
 
@@ -166,3 +168,58 @@ def test_a_broken_track_of_sound_does_not_cost_the_video(tmp_path: Path) -> None
     for codec in (b"A_UNKNOWN/CODEC"[:13], b"A_MPEG/L3\0\0\0\0", b"A_AAC\0\0\0\0\0\0\0\0"):
         path.write_bytes(path.read_bytes().replace(b"A_PCM/INT/LIT", codec))
         assert len(decode_video(path, plan()).segments) == 1
+
+
+@pytest.mark.parametrize(("layout", "channels"), [("mono", 1), ("stereo", 2), ("5.1", 6), ("7.1", 8), ("hexadecagonal", 16)])
+def test_any_number_of_channels_becomes_one(tmp_path: Path, layout: str, channels: int) -> None:
+    rate = 48_000
+    tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
+    with av.open(tmp_path / "a.mkv", "w") as container:
+        pictures = container.add_stream("ffv1", rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = WIDTH, HEIGHT, "bgr0"
+        voice = container.add_stream("pcm_s16le", rate=rate, layout=layout)
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(picture(number), "rgb24").reformat(format="bgr0")
+            frame.pts = number
+            container.mux(pictures.encode(frame))
+        container.mux(pictures.encode(None))
+        samples = np.repeat((tone * 16000).astype(np.int16)[:, None], channels, axis=1)  # the same in all of them
+        for first in range(0, len(tone), 1200):
+            block = av.AudioFrame.from_ndarray(samples[first : first + 1200].reshape(1, -1), "s16", layout)
+            block.sample_rate, block.pts = rate, first
+            container.mux(voice.encode(block))
+        container.mux(voice.encode(None))
+    video = decode_video(tmp_path / "a.mkv", plan())
+    waveform = video.segments[0].waveform
+    assert video.hearing == "heard" and waveform is not None
+    spectrum = np.abs(np.fft.rfft(waveform[:16000]))
+    assert spectrum.argmax() == 440 and 0.3 < np.abs(waveform).max() <= 1.0
+
+
+def test_no_more_than_one_segment_is_kept_at_a_time(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", 250)
+    starts: list[float] = []
+    video = decode_video(path, plan(max_segments=6), keep=lambda segment: starts.append(segment.start_s))
+    whole = decode_video(path, plan(max_segments=6))
+    assert video.segments == () and starts == [segment.start_s for segment in whole.segments] and len(starts) == 6
+
+
+@pytest.mark.parametrize("held_bytes", [2**25, 0], ids=["held", "by-the-header"])
+def test_a_span_is_decoded_and_nothing_around_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_bytes: int) -> None:
+    monkeypatch.setattr("elo_cli.prepare.reel.HELD_BYTES", held_bytes)
+    path = write_video(tmp_path / "a.mkv", 250)
+    segments = decode_video(path, plan(fps=25, max_segments=9), Span(2.0, 6.0)).segments
+    shown = [number for segment in segments for number in numbers(segment.rgb_THWC)]
+    assert 50 <= shown[0] <= 55 and 144 <= shown[-1] < 150 and len(segments) == 2
+    (last,) = decode_video(path, plan(fps=25), Span(9.5)).segments
+    assert numbers(last.rgb_THWC)[0] == 238 and numbers(last.rgb_THWC)[-1] == 249
+    with pytest.raises(VideoError, match="from 12 s to its end"):
+        decode_video(path, plan(), Span(12.0))
+
+
+def test_an_error_of_whoever_keeps_segments_stays_what_it_is(tmp_path: Path) -> None:
+    def refuse(segment: Segment) -> None:
+        raise ValueError("not this one")
+
+    with pytest.raises(ValueError, match="not this one"):
+        decode_video(write_video(tmp_path / "a.mkv"), plan(), keep=refuse)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from elo_cli.core.errors import StorageError, VideoError
+from elo_cli.core.files import publish
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.records import VideoFailure, failures_path, read_failures
 from elo_cli.data.shard import Shard
@@ -49,6 +50,8 @@ def pack(
     reports: Reports = []
     settings = PreprocessSettings.model_validate(SETTINGS | changes)
     summary = pack_shard(ShardJob(str(shard), films, settings, lost), lambda item, stage: reports.append((item, stage)))
+    assert not shard.exists()
+    publish(shard)
     packed = Shard(shard)
     assert packed.verify() == []
     assert (summary.videos, summary.segments) == (len(films), len(packed.segments))
@@ -138,6 +141,7 @@ def test_a_video_that_breaks_half_way_leaves_nothing(films: tuple[SourceVideo, .
     settings = PreprocessSettings.model_validate(SETTINGS)
     summary = pack_shard(ShardJob(str(tmp_path / "s.safetensors"), (films[0], films[-1]), settings), report)
     assert [(failure.video, failure.stage, failure.reason) for failure in summary.failures] == [("a.mp4", "flow", "decode-error")]
+    publish(tmp_path / "s.safetensors")
     pack((films[-1],), tmp_path / "alone.safetensors")
     assert (tmp_path / "s.safetensors").read_bytes() == (tmp_path / "alone.safetensors").read_bytes()
 

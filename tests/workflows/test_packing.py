@@ -91,7 +91,9 @@ def test_parts_unite_to_the_whole(folder: Path, tmp_path: Path, size: object) ->
         shares.append(pack(tmp_path / "parts", folder, part=Part(number, 3), videos_per_shard=size))
     assert sum(share["videos"] for share in shares) == 4 and sum(share["failed"] for share in shares) == 3
     assert json.loads((tmp_path / "parts" / "result.json").read_text()) == whole
-    assert hashes(tmp_path / "whole", f"{SHARDS}/*", "failures.jsonl") == hashes(tmp_path / "parts", f"{SHARDS}/*", "failures.jsonl")
+    assert hashes(tmp_path / "whole", f"{SHARDS}/*", "failures.jsonl") == hashes(
+        tmp_path / "parts", f"{SHARDS}/*", "failures.jsonl"
+    )
     # Parts that were done in different places are laid together.
     for number in (1, 2):
         pack(tmp_path / f"place{number}", folder, part=Part(number, 2), videos_per_shard=size)
