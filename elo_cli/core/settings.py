@@ -83,7 +83,7 @@ class PreprocessSettings(Section):
 
         Of RAFT's weights it is the file's name, which torchvision ends in a hash, wherever the file lies.
         """
-        content = self.model_dump(mode="json", exclude=self.OPERATION | ({"jpeg_quality"} if self.storage == "raw" else set()))
+        content = self.model_dump(mode="json", exclude={*self.OPERATION, *(("jpeg_quality",) if self.storage == "raw" else ())})
         return content | {"flow_weights": PurePath(self.flow_weights).name if self.flow_weights else None}
 
 
