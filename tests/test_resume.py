@@ -4,9 +4,9 @@ Each stage is killed several times in one directory, at moments counted by what 
 and once by the clock, and then runs to its end.
 """
 
+import json
 import random
 import shutil
-import json
 import signal
 import sys
 import time

@@ -57,7 +57,7 @@ def test_a_folder_without_videos_and_one_that_is_not_there(tmp_path: Path) -> No
     refused(elo("preprocess none/notes.txt", tmp_path), 3, "notes.txt, line 1: there is no file", "Paths are relative")
     (tmp_path / "none" / "notes.pdf").write_text("no film")
     refused(elo("preprocess none/notes.pdf", tmp_path), 3, "neither a video nor a list of videos", ".csv", ".jsonl", ".txt")
-    assert files(tmp_path) == ["none/notes.txt"]
+    assert files(tmp_path) == ["none/notes.pdf", "none/notes.txt"]
 
 
 def test_what_is_no_video_costs_nothing_else(empty: Path) -> None:

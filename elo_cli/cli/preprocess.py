@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from elo_cli.cli.dataset import damage_shown
 from elo_cli.cli.options import Common, Out, with_common
 from elo_cli.cli.work import run_workflow
 
@@ -43,4 +44,5 @@ def command(
     """
     shorthands = {"preprocess.on_error": on_error, "preprocess.max_failures": max_failures, "preprocess.engine": engine}
     places = {"source": videos, "out": out, "root": root, "part": part, "retry": retry_failed, "check": verify}
-    run_workflow("preprocess", common, shorthands, **places)
+    with damage_shown(as_json=common.as_json):
+        run_workflow("preprocess", common, shorthands, **places)

@@ -135,11 +135,18 @@ class Header:
         elo, _ = json.JSONDecoder().raw_decode(self._text[self._elo :].decode("ascii"))
         return json.loads(elo)
 
-    def checksums(self) -> dict[str, str]:
-        """The checksum of each tensor, in the order in which they lie in the file."""
-        entries = json.loads(self._text)
-        checksums = json.loads(entries.pop("__metadata__")["checksums"])
-        return {name: checksums[name] for name in entries}
+    def checksums(self) -> dict[str, tuple[Stored, str]]:
+        """Say where each tensor lies and what its checksum is, in the order in which they lie in the file.
+
+        Raises:
+            DataError: one has no checksum, or its entry is none.
+        """
+        try:
+            entries = json.loads(self._text)
+            checksums = json.loads(entries.pop("__metadata__")["checksums"])
+            return {name: (self._stored(name, entry), str(checksums[name])) for name, entry in entries.items()}
+        except _DAMAGE as error:
+            raise damaged(self._path, f"its checksums cannot be read: {error!r}") from error
 
     def tensor(self, name: str) -> Stored | None:
         """Find one tensor; None if there is no such one.
@@ -154,13 +161,15 @@ class Header:
             return None
         try:
             stop = self._text.index(b"}", at)
-            entry = json.loads(self._text[at + len(key) : stop + 1])
-            dtype, shape = DTYPES[entry["dtype"]], tuple(int(length) for length in entry["shape"])
-            begin, end = (self._start + int(offset) for offset in entry["data_offsets"])
-            if not self._start <= begin <= end <= self._end or math.prod(shape) * dtype.itemsize != end - begin or min(shape) < 1:
-                raise ValueError(f"{entry} is not a part of the file")
+            return self._stored(name, json.loads(self._text[at + len(key) : stop + 1]))
         except _DAMAGE as error:
             raise damaged(self._path, f"{name}: {error!r}") from error
+
+    def _stored(self, name: str, entry: dict[str, Any]) -> Stored:
+        dtype, shape = DTYPES[entry["dtype"]], tuple(int(length) for length in entry["shape"])
+        begin, end = (self._start + int(offset) for offset in entry["data_offsets"])
+        if not self._start <= begin <= end <= self._end or math.prod(shape) * dtype.itemsize != end - begin or min(shape) < 1:
+            raise ValueError(f"{name}: {entry} is not a part of the file")
         return Stored(dtype, shape, begin, end - begin)
 
 

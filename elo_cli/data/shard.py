@@ -144,13 +144,21 @@ class Shard:
             raise self._lacking(segment, name)
         return self._columns(stored, start, stop) if name == "audio" else self._rows(stored, range(start, stop, step))
 
+    def tensor_bytes(self) -> dict[str, int]:
+        """Say how many bytes each tensor takes."""
+        return {name: stored.nbytes for name, (stored, _) in self._header.checksums().items()}
+
     def verify(self) -> list[str]:
         """Compare each tensor with its checksum, a piece at a time.
 
         Returns:
             The names of those that differ or cannot be read; empty when the shard is whole.
+
+        Raises:
+            DataError: the checksums cannot be read.
         """
-        return [name for name, checksum in self._header.checksums().items() if self._checksum(name) != checksum]
+        piece = np.empty(_PIECE, np.uint8)
+        return [name for name, (stored, sum_) in self._header.checksums().items() if self._checksum(stored, piece) != sum_]
 
     def _lacking(self, segment: int, name: str) -> DataError:
         return DataError(f"{self.path} lacks frames of '{segment}.{name}'.", hint=MEND)
@@ -192,16 +200,13 @@ class Shard:
         except ValueError as error:
             raise damaged(self.path, f"frames of {segment}.{name}: {error}") from error
 
-    def _checksum(self, name: str) -> str | None:
-        stored = self._header.tensor(name)
-        if stored is None:
-            return None
+    def _checksum(self, stored: Stored, piece: np.ndarray) -> str | None:
+        """Hash a tensor by way of one piece of memory; None where the disk fails."""
         digest = xxhash.xxh3_128()
         try:
-            for first in range(0, stored.nbytes, _PIECE):
-                piece = np.empty(min(_PIECE, stored.nbytes - first), np.uint8)
-                digest.update(self._fill(piece, stored.begin + first).data)
-        except DataError:  # the disk fails there
+            for first in range(0, stored.nbytes, len(piece)):
+                digest.update(self._fill(piece[: stored.nbytes - first], stored.begin + first).data)
+        except DataError:
             return None
         return digest.hexdigest()
 

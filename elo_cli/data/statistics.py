@@ -6,7 +6,6 @@ itself is read for a sample of them only.
 
 import array
 import heapq
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +17,6 @@ import xxhash
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from elo_cli.core.errors import DataError
 from elo_cli.data.header import canonical
 from elo_cli.data.records import SegmentRecord, VideoFailure, VideoRecord
 from elo_cli.data.shard import Shard
@@ -27,7 +25,7 @@ MISSING_S = 1.0  # a video that ends so much before its container says may be da
 SAMPLED_SEGMENTS = 512  # whose flow is looked at
 SAMPLED_FRAMES = 8  # of each of them
 
-_STEEPEST = 64.0  # the exponent of two labels of which one is 2^64 times as frequent: no set reaches it
+STEEPEST = 64.0  # the exponent of two labels of which one is 2^64 times as frequent: no set reaches it
 _MODALITIES = {"rgb": "rgb", "flow": "flow", "flow_backward": "flow", "flow_scale": "flow", "audio": "audio"}
 
 
@@ -46,8 +44,8 @@ class ZipfFit:
     divergence_at_one: float
 
 
-def fit_zipf(counts: Iterable[int]) -> ZipfFit | None:
-    """Fit Zipf's law to counts in any order; None where fewer than two are positive."""
+def fit_zipf(counts: Iterable[float]) -> ZipfFit | None:
+    """Fit Zipf's law to counts, or shares, in any order; None where fewer than two are positive."""
     ranked_K = np.sort(np.array([count for count in counts if count > 0], np.float64))[::-1]
     if len(ranked_K) < 2:
         return None
@@ -59,7 +57,7 @@ def fit_zipf(counts: Iterable[int]) -> ZipfFit | None:
         # The likelihood of the counts is their sum times -(entropy + divergence): one has its peak where the other is least.
         return max(0.0, exponent * mean_log_rank + float(logsumexp(-exponent * log_rank_K)) - entropy)
 
-    found = minimize_scalar(divergence, bounds=(0.0, _STEEPEST), method="bounded", options={"xatol": 1e-9})
+    found = minimize_scalar(divergence, bounds=(0.0, STEEPEST), method="bounded", options={"xatol": 1e-9})
     exponent = min((0.0, float(found.x)), key=divergence)  # the search never tries the bound itself
     return ZipfFit(exponent, divergence(exponent), divergence(1.0))
 
@@ -142,7 +140,7 @@ class SetStatistics:
             DataError: its metadata are of another form; nothing is counted.
         """
         settings, videos, segments = shard.settings, shard.videos, shard.segments
-        sizes, fps = _tensor_bytes(shard.path), float(settings["fps"])
+        sizes, fps = shard.tensor_bytes(), float(settings["fps"])
         self.bytes += shard.path.stat().st_size
         self.settings[canonical(settings)] += 1
         for name, size in sizes.items():
@@ -210,18 +208,3 @@ class SetStatistics:
         lot = xxhash.xxh3_64_intdigest(f"{segment.video}\n{segment.start_s}".encode(errors="surrogatepass"))
         entry = (-lot, _Pick(lot, path, number, segment.frames))  # the largest lot is the first to go
         (heapq.heappush if len(self._picks) < SAMPLED_SEGMENTS else heapq.heappushpop)(self._picks, entry)
-
-
-def _tensor_bytes(path: Path) -> dict[str, int]:
-    """Read how many bytes each tensor takes from the header of a safetensors file.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        spans = {name: entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"}
-        return {name: int(end) - int(begin) for name, (begin, end) in spans.items()}
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.", hint="elo dataset verify says more.") from error

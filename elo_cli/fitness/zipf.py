@@ -17,7 +17,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.spatial.distance import pdist
 from scipy.special import log_softmax, logsumexp
 from sklearn.cluster import KMeans
@@ -28,6 +27,7 @@ from elo_cli.core.errors import UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.seeds import derive
 from elo_cli.core.shelf import suggest
+from elo_cli.data.statistics import STEEPEST, fit_zipf
 from elo_cli.fitness import FitnessReport
 
 SCALINGS = ("none", "standardize", "unit", "rms", "whiten")
@@ -254,8 +254,6 @@ def _divergence(log_p_K: np.ndarray, exponent: float) -> float:
 
 
 def _fitted_exponent(p_K: np.ndarray) -> float:
-    """Return the s in [0, 20] whose Zipf law has the least KL(p ‖ q), which is the most likely one."""
-    log_rank_K = np.log(np.arange(1, len(p_K) + 1))
-    mean_log_rank = float(np.sum(p_K * log_rank_K))
-    found = minimize_scalar(lambda s: s * mean_log_rank + logsumexp(-s * log_rank_K), bounds=(0.0, 20.0), method="bounded")
-    return float(found.x)
+    """Return the s whose Zipf law has the least KL(p ‖ q), which is the most likely one."""
+    fit = fit_zipf(p_K)
+    return STEEPEST if fit is None else fit.exponent

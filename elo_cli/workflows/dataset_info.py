@@ -13,8 +13,8 @@ from elo_cli.data.records import FAILURES, read_failures
 from elo_cli.data.shard import ENDING, Shard
 from elo_cli.data.statistics import FlowFigures, SetStatistics, ZipfFit, fit_zipf
 from elo_cli.data.video_set import SHARDS
-from elo_cli.workflows.dataset_verify import set_root, shard_files, size_text
-from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.dataset_verify import set_root, shard_files
+from elo_cli.workflows.events import Outcome, Table, Watch, size_text
 
 TOP = 5  # of sizes, codecs, rates
 TOP_LABELS = 20

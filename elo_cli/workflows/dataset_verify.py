@@ -16,7 +16,7 @@ from elo_cli.core.settings import Settings
 from elo_cli.data.shard import ENDING
 from elo_cli.data.video_set import SHARDS
 from elo_cli.run.workspace import Workspace
-from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.events import Outcome, Table, Watch, size_text
 from elo_cli.workflows.verification import PLAN, Verification
 
 _SHOWN = 40  # damaged files in the table; the result has all
@@ -58,15 +58,6 @@ def set_root(settings: Settings, data: Path | None) -> Path:
 def shard_files(root: Path) -> list[Path]:
     """List the shards of a set by name; there may be none yet."""
     return sorted((root / SHARDS).glob("*" + ENDING))
-
-
-def size_text(count: float) -> str:
-    """Say a number of bytes."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def plan(*, settings: Settings, data: Path | None, fresh: bool) -> Outcome:

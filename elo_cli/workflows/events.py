@@ -74,3 +74,12 @@ class Outcome:
     tables: Sequence[Table] = field(default_factory=tuple)
     files: Mapping[str, str] = field(default_factory=dict)
     next: str = ""
+
+
+def size_text(count: float) -> str:
+    """Say a number of bytes."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

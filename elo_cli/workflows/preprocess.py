@@ -13,9 +13,9 @@ from elo_cli.prepare.raft import check_weights
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import dataset_verify
-from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.events import Outcome, Table, Watch, size_text
 from elo_cli.workflows.material import spending
-from elo_cli.workflows.packing import Part, pack_videos, shard_size
+from elo_cli.workflows.packing import Part, pack_videos
 from elo_cli.workflows.shard_set import worker_count
 
 
@@ -50,7 +50,7 @@ def plan(
     }  # fmt: skip
     columns = ("videos", "source", "shards", "stored at most", "free there", "workers", "into")
     workers = worker_count(given)
-    row = (str(len(listed)), _size(source_bytes), str(shards), _size(largest), _size(free), str(workers), str(place))
+    row = (str(len(listed)), size_text(source_bytes), str(shards), size_text(largest), size_text(free), str(workers), str(place))
     return Outcome(result, (Table("Preprocess would do", columns, (row,)),))
 
 
@@ -146,16 +146,8 @@ def _summary(result: dict[str, Any]) -> Table:
         str(result["segments_with_flow"]),
         str(result["segments_with_sound"]),
         f"{result['hours']:.2f}",
-        _size(result["bytes"]),
+        size_text(result["bytes"]),
         str(result["possibly_damaged"]),
         str(result["failed"]),
     )
     return Table("Preprocessed", columns, (row,))
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

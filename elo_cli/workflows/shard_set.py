@@ -15,6 +15,7 @@ from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.listing import ListedVideo
 from elo_cli.data.records import VideoFailure, failures_path, read_failures
 from elo_cli.data.shard import Shard
+from elo_cli.data.statistics import MISSING_S
 from elo_cli.data.video_set import SHARDS
 from elo_cli.executors import Executor, Limits, Lost, make_executor
 from elo_cli.prepare.pack import ShardJob, ShardSummary, SourceVideo, pack_shard
@@ -23,8 +24,6 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.run.environment import processors
 from elo_cli.run.journal import Journal, encode
 from elo_cli.workflows.events import Watch
-
-MISSING_S = 1.0  # a film that ends so much before its header says may be damaged
 
 PUBLISHING = 4  # shards whose arrival on the disk is waited for at once
 

@@ -68,7 +68,10 @@ def elo(*arguments: str, **environment: str) -> Any:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("preprocess films --out o", {"source": Path("films"), "out": Path("o")}),
+        (
+            "preprocess films --out o --part 2/3 --retry-failed --root r",
+            {"source": Path("films"), "out": Path("o"), "root": Path("r"), "part": "2/3", "retry": True, "check": False},
+        ),
         ("evolve --data d", {"data": Path("d"), "out": None}),
         ("proxy-search", {"data": None, "out": None}),
         ("pretrain --loss uniform", {"data": None, "loss": "uniform", "out": None}),

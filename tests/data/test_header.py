@@ -117,6 +117,7 @@ def test_a_name_inside_the_metadata_is_not_taken_for_a_tensor(tmp_path: Path) ->
         {**PARTS, "videos": {odd: odd, '"0.flow":{': "x"}}, {"0.rgb": header.Tensor(np.dtype("u1"), (2, 3), "0f")}
     )
     read = header.Header(content, len(content) + 6, tmp_path)
-    assert read.tensor("0.rgb") == header.Stored(np.dtype("u1"), (2, 3), len(content), 6)
-    assert read.tensor("0.flow") is None and read.checksums() == {"0.rgb": "0f"}
+    stored = header.Stored(np.dtype("u1"), (2, 3), len(content), 6)
+    assert read.tensor("0.rgb") == stored
+    assert read.tensor("0.flow") is None and read.checksums() == {"0.rgb": (stored, "0f")}
     assert odd in read.description()["videos"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 HEADS = (
     "what",
     "against",
-    "median (min–max)",
+    "median (min to max)",
     "with start-up",
     "by CPU",
     "seconds",
@@ -86,8 +86,8 @@ def show(title: str, rows: Sequence[Row]) -> None:
 
 
 def _spread(values: Sequence[float], unit: str) -> str:
-    middle = _number(statistics.median(values), unit)
-    return middle if len(values) == 1 else f"{middle} ({_number(min(values), '')}–{_number(max(values), '')})"
+    middle, low, high = (_number(value, unit) for value in (statistics.median(values), min(values), max(values)))
+    return middle if len(values) == 1 else f"{middle} ({low.removesuffix(unit).strip()} to {high.removesuffix(unit).strip()})"
 
 
 def _seconds(values: Sequence[float]) -> str:

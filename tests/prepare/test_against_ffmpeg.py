@@ -61,7 +61,7 @@ class Reference:
         if int(self.first["interlaced_frame"]):
             scale = f"field={'top' if int(self.first['top_field_first']) else 'bottom'},{scale}"
         options = ("-map", "0:v:0", "-vf", scale, "-vsync", "passthrough", "-f", "rawvideo", "-")
-        raw = run("ffmpeg", "-v", "error", "-i", str(self.path), *options)
+        raw = run("ffmpeg", "-v", "error", "-threads", "1", "-i", str(self.path), *options)
         return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
 
     def compare(self, segments: tuple[Segment, ...], fps: float, mean: float = MEAN) -> None:

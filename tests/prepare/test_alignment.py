@@ -14,7 +14,7 @@ from elo_cli.prepare.segment import Segment
 from tests.prepare.films import plan, raw_frame, write_frames
 
 FPS, RATE, HERE = 25, 16000, 0.48  # a flash and a click in the twelfth frame of every second
-MPG_SEEKS = "after a seek FFmpeg gives the first sound of a program stream the time of the next; SoundReader keeps it"
+MPG_SEEKS = "in a program stream a seek may land late, and its first sound has the time of the next; SoundReader keeps both"
 MKV_STARTS = "Reel.extent of a file that is not held begins where Reel.reaches stopped reading, not at the beginning"
 
 
