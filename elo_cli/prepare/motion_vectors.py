@@ -163,7 +163,7 @@ class MotionField:
         for step, which in ((1, wide), (width, tall), (width + 1, wide & tall)):
             larger = np.flatnonzero(which)
             painted[place[larger] + step] = motion[larger]
-        known = painted == painted
+        known = ~np.isnan(painted)
         painted[~known] = 0
         past, future = painted.view(np.float32).reshape(2, height, width, 2)
         past_known, future_known = known.reshape(2, height, width)

@@ -15,7 +15,7 @@ from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import dataset_verify
 from elo_cli.workflows.events import Outcome, Table, Watch, size_text
 from elo_cli.workflows.material import spending
-from elo_cli.workflows.packing import Part, pack_videos
+from elo_cli.workflows.packing import Part, pack_videos, shard_size
 from elo_cli.workflows.shard_set import worker_count
 
 
