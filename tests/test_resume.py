@@ -19,7 +19,7 @@ from tests.support.commands import SETTINGS, elo, finish, hashes, processes_in, 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at /proc")
 
 PREPROCESS, EVOLVE, PRETRAIN = "preprocess videos", "evolve --strategy cma-es", "pretrain"
-SHARDS = ("shards/*.safetensors", "failures.jsonl", "result.json", "plan.jsonl")
+SHARDS = ("shards/*", "result.json", "plan.jsonl")
 SEARCH = ("evaluations.jsonl", "best-loss.yaml", "leaderboard.json", "leaderboard.csv", "result.json", "settings.yaml")
 ENCODER = ("encoder.safetensors", "encoder.json", "result.json", "loss.yaml", "checkpoints/*")
 MOMENTS = random.Random(7)

@@ -82,7 +82,7 @@ def h264_encoder() -> str:
             return codec
     raise MachineError(
         f"This build of PyAV has no H.264 encoder (looked for {', '.join(H264_ENCODERS)}).",
-        hint="Install PyAV's wheel from PyPI: pip install --force-reinstall --only-binary av 'av>=15,<20'.",
+        hint="Install PyAV's wheel from PyPI: pip install --force-reinstall --only-binary av 'av>=17.1,<20'.",
     )
 
 
@@ -186,7 +186,7 @@ class _Writer:
             if frame.dtype != np.uint8 or frame.shape != shape:
                 raise ValueError(f"every frame must be uint8 of shape {shape}, not {frame.dtype} of {frame.shape}")
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            picture = self._reformatter.reformat(picture, format="yuv420p")
+            picture = self._reformatter.reformat(picture, format="yuv420p", threads=1)
             picture.pts, picture.time_base = count - 1, 1 / self._fps
             self._output.mux(self._video.encode(picture))
             self._feed(min(len(self._samples), int(count / self._fps * self._rate)))

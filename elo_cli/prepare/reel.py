@@ -75,6 +75,8 @@ class Reel:
         unit = float(stream.time_base or 0)
         first_s, end_s, count = None, 0.0, 0
         keys: list[float] = []
+        if self._read and not self.held:
+            self._container.seek(0, backward=True)
         self._read = True
         for packet in self._packets[stream.index] if self.held else _read(self._container, [stream]):
             if packet is None or not packet.size or packet.is_discard:

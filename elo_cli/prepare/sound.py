@@ -1,5 +1,6 @@
 """The sound of stretches of a video, as one waveform each that starts with the stretch's first frame."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Literal, cast
 
@@ -16,9 +17,10 @@ from elo_cli.prepare.container import DECODING_ERRORS
 from elo_cli.prepare.reel import Reel
 
 SILENCE_PEAK = 1e-4  # below this a 16-bit recording holds nothing but rounding
-PREROLL_S = 0.3  # decoders of AAC and Opus need some sound before the first right sample
+PREROLLS_S = (0.3, 3.0, 30.0)  # decoders of AAC and Opus need some sound before the first right sample
 BLOCK_S = 1.0  # so much sound is resampled at once
 MIXED_CHANNELS = 8  # more are averaged; so many, FFmpeg mixes into one as it does for any listener
+LEAD_S = 0.05  # so much before the first sample warms the resampler up
 MAX_GAP_S = 0.05  # a larger jump of the timestamps is a hole in the sound
 
 # What became of the sound: heard in at least one stretch; no track, or none at that time; digital
@@ -77,7 +79,7 @@ class SoundReader:
         if self._stream is None:
             return None
         try:
-            waveform = _waveform(self._frames(self._stream, start_s - PREROLL_S), start_s, samples, self._rate_hz)
+            waveform = _waveform(self._from(self._stream, start_s), start_s, samples, self._rate_hz)
         except DECODING_ERRORS:
             self.bad_packets += 1
             return None
@@ -94,6 +96,17 @@ class SoundReader:
                 if frame.samples and frame.sample_rate:
                     self._decoded = True
                     yield (None if frame.pts is None or not self._unit else frame.pts * self._unit), frame
+
+    def _from(self, stream: AudioStream, start_s: float) -> Iterator[tuple[float | None, AudioFrame]]:
+        """Yield frames of sound that begin before `start_s`, if there are such."""
+        bad = self.bad_packets
+        for preroll_s in PREROLLS_S:
+            self.bad_packets = bad  # a seek may land in the middle of a packet: that is no damage
+            frames = self._frames(stream, start_s - preroll_s)
+            first = next(frames, None)
+            if self._reel.held or first is None or first[0] is None or first[0] <= start_s:
+                break
+        return iter(()) if first is None else itertools.chain([first], frames)
 
     def _decode(self, stream: AudioStream, from_s: float) -> Iterator[tuple[list[Frame], bool]]:
         if from_s <= 1.0:  # reading from the beginning is the surest
@@ -112,8 +125,10 @@ def _waveform(frames: Iterator[tuple[float | None, AudioFrame]], start_s: float,
         time_s = stamp_s if stamp_s is not None else (expected_s if expected_s is not None else start_s)
         if time_s >= start_s + samples / rate_hz:
             break
-        tape.add(frame, time_s, follows=expected_s is not None and abs(time_s - expected_s) <= MAX_GAP_S)
-        expected_s = time_s + frame.samples / frame.sample_rate
+        end_s = time_s + frame.samples / frame.sample_rate
+        if end_s > start_s - LEAD_S:
+            tape.add(frame, time_s, follows=expected_s is not None and abs(time_s - expected_s) <= MAX_GAP_S)
+        expected_s = end_s
     tape.finish()
     return np.clip(np.nan_to_num(tape.waveform, copy=False), -1.0, 1.0, out=tape.waveform)
 

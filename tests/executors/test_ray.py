@@ -109,7 +109,7 @@ class TestActors:
 
 
 @needs_ray
-def test_an_address_where_means_nothing_is_said() -> None:
+def test_an_address_that_means_nothing_is_said() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "nowhere"}
     done = subprocess.run([sys.executable, "-c", SESSION, "none"], env=environment, capture_output=True, text=True)
     assert "MachineError: Ray finds no cluster: Invalid address format: nowhere." in done.stderr

@@ -3,6 +3,7 @@
 Shape legend: T stored frames, H rows, W columns. A film has two source frames for each stored frame.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -51,7 +52,7 @@ def make_film(manner: Manner, pixels: float, seed: int, intervals: int = 12) -> 
     count = intervals * STEP + 1
     frames = np.stack([_draw(layers, frame, rng) for frame in range(count)])
     stored = range(0, count, STEP)
-    pairs = [(a, b) for a, b in zip(stored, stored[1:], strict=False)]
+    pairs = list(itertools.pairwise(stored))
     there = [_flow(layers, a, b) for a, b in pairs]
     back = [_flow(layers, b, a) for a, b in pairs]
     return KnownFilm(
