@@ -3,11 +3,14 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from elo_cli.core.errors import StorageError
+
+Stream = TypeVar("Stream")
 
 PART = ".part"  # the ending of a file that is still being written
 
@@ -25,8 +28,12 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def partial_file(path: Path) -> Iterator[BinaryIO]:
+def partial_file(path: Path, create: Callable[[Path], AbstractContextManager[Stream]]) -> Iterator[Stream]:
     """Open a stream whose content is in `path` + ".part" when the block ends well, to be published; gone otherwise.
+
+    Args:
+        path: the name that it will have.
+        create: makes and opens the partial file.
 
     Raises:
         StorageError: the disk is full, read-only, or failed; no partial file is left, as after any exception.
@@ -34,7 +41,7 @@ def partial_file(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(path.name + PART)
     with storage_errors(path):
         try:
-            with open(temporary, "wb") as stream:
+            with create(temporary) as stream:
                 yield stream
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -70,7 +77,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StorageError: the disk is full, read-only, or failed; no partial file is left, as after any exception.
     """
-    with partial_file(path) as stream:
+    with partial_file(path, lambda temporary: open(temporary, "wb")) as stream:
         yield stream
     publish(path)
 

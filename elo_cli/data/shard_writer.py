@@ -5,17 +5,17 @@ spool, one for each width of elements, and follow the header in the end, the wid
 is aligned.
 """
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import xxhash
 
+from elo_cli.core.direct import DirectFile
 from elo_cli.core.files import PART, partial_file, publish, storage_errors
 from elo_cli.data.header import Tensor, build, canonical
 from elo_cli.data.records import SegmentRecord, VideoRecord
@@ -81,7 +81,7 @@ class ShardWriter:
             spool.cut(self._marks[width])
 
     def add_segment(self, record: SegmentRecord, tensors: Mapping[str, np.ndarray]) -> None:
-        """Append a segment; those of one video come one after another.
+        """Append a segment; those of one video come one after another. Its arrays are kept, so nobody may change them.
 
         Args:
             record: what it is.
@@ -129,7 +129,7 @@ class ShardWriter:
         }
         order = sorted(self._tensors, key=lambda name: -self._tensors[name].dtype.itemsize)  # stable
         header = build(description, {name: self._tensors[name] for name in order})
-        with partial_file(self.path) as stream:
+        with partial_file(self.path, DirectFile) as stream:
             stream.write(header)
             for spool in self._spools.values():
                 spool.copy_to(stream)
@@ -169,14 +169,14 @@ class _Spool:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._parts: list[bytes] = []
+        self._parts: list[memoryview] = []
         self._file: IO[bytes] | None = None
         self._filed = 0  # bytes in the file; the parts follow them
         self.size = 0
 
     def append(self, content: memoryview) -> None:
-        """Add a copy of some bytes."""
-        self._parts.append(bytes(content))
+        """Add some bytes, which nobody changes any more."""
+        self._parts.append(content)
         self.size += len(content)
         if self.size - self._filed > IN_MEMORY:
             if self._file is None:
@@ -194,11 +194,12 @@ class _Spool:
             self._file.truncate()
             self.size = self._filed = size
 
-    def copy_to(self, stream: BinaryIO) -> None:
+    def copy_to(self, stream: DirectFile) -> None:
         """Write everything to a stream."""
         if self._file is not None:
             self._file.seek(0)
-            shutil.copyfileobj(self._file, stream, _PIECE)
+            while piece := self._file.read(_PIECE):
+                stream.write(piece)
         stream.writelines(self._parts)
 
     def close(self) -> None:

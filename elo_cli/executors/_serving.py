@@ -6,6 +6,7 @@ and then the exception itself, or None if that cannot be sent.
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import re
@@ -49,6 +50,7 @@ def serve(pipe: Connection, words: Connection, name: tuple[str, str], memory_byt
         function: Any = importlib.import_module(name[0])
         for part in name[1].split("."):
             function = getattr(function, part)
+        gc.freeze()  # what is imported stays: no collection need look at it again
         _bound(memory_bytes)
     except Exception as error:
         _tell(pipe, error)

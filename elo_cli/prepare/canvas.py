@@ -69,7 +69,7 @@ class Canvas:
         self._reformatter = VideoReformatter()
 
     def draw(self, frame: VideoFrame) -> np.ndarray:
-        """Return the frame as (H, W, 3) uint8 RGB of full range; a view that need not be contiguous.
+        """Return the frame as (H, W, 3) uint8 RGB of full range; a view that is neither writable nor contiguous.
 
         Colours follow the matrix and the range that the frame names; where it names none, BT.601, and limited
         range for YUV and full range for grey. The transfer of HDR is kept: there is no tone mapping. Of an
@@ -91,7 +91,10 @@ class Canvas:
             interpolation=SCALING,
             threads=1,
         )
-        picture: np.ndarray = small.to_ndarray()
+        plane = small.planes[0]  # looked at in place: whoever keeps the picture copies it anyway
+        rows: np.ndarray = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]  # a buffer, which PyAV's types do not say
+        picture = rows.reshape(plane.height, plane.line_size)[:, : 3 * plane.width]
+        picture = picture.reshape(plane.height, plane.width, 3)
         if family == "grey" and frame.color_range == ColorRange.MPEG:
             picture = _FULL_RANGE[picture]
         if self._transposed:

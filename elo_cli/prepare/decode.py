@@ -251,7 +251,7 @@ class _Sheet:
 
     def frames(self) -> np.ndarray:
         """Return the frames that are there, (T, H, W, 3)."""
-        return self._rgb_THWC if self.filled == len(self._rgb_THWC) else self._rgb_THWC[: self.filled].copy()
+        return self._rgb_THWC[: self.filled]
 
     def vectors(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the flow between them by the codec's vectors, forward and backward, each (T-1, H, W, 2), if there are any."""

@@ -182,5 +182,5 @@ def quantise(flow_THWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def dequantise(stored_THWC: np.ndarray, scale_T: np.ndarray) -> np.ndarray:
     """Undo `quantise`: float32 pixels of the same shape."""
-    shape = (len(scale_T), *(1,) * (stored_THWC.ndim - 1))
-    return stored_THWC.astype(np.float32) * scale_T.astype(np.float32).reshape(shape)
+    flow_THWC: np.ndarray = np.multiply(stored_THWC, scale_T[:, None, None, None], dtype=np.float32)
+    return flow_THWC

@@ -82,14 +82,16 @@ def pack_shard(job: ShardJob, report: Report) -> ShardSummary:
             packing = _Packing(writer, source, job.settings, report)
             try:
                 packing.run()
-                continue
             except VideoError as error:
                 failures[source.id] = VideoFailure(source.id, packing.stage, error.reason, error.message)
             except MemoryError:
                 message = f"It needs more than the {job.settings.worker_memory:g} GiB that a worker may allocate."
                 failures[source.id] = VideoFailure(source.id, packing.stage, "out-of-memory", message)
-            writer.drop_video(source.id)
-            gc.collect()  # the error has held the container, with its decoder and frames, past all young generations
+            if source.id in failures:
+                writer.drop_video(source.id)
+            # Containers and frames are in cycles with what they hold, and old by now. What a worker has imported is
+            # frozen, so that this takes less than a millisecond.
+            gc.collect()
         if failures:
             write_failures(path, list(failures.values()))
         else:  # an earlier start may have lost a video that was good after all

@@ -14,8 +14,6 @@ from elo_cli.prepare.segment import Segment
 from tests.prepare.films import plan, raw_frame, write_frames
 
 FPS, RATE, HERE = 25, 16000, 0.48  # a flash and a click in the twelfth frame of every second
-MPG_SEEKS = "in a program stream a seek may land late, and its first sound has the time of the next; SoundReader keeps both"
-MKV_STARTS = "Reel.extent of a file that is not held begins where Reel.reaches stopped reading, not at the beginning"
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,6 @@ LONG = [
     Film("ts", "libx264", "aac"),
     Film("mpg", "mpeg2video", "mp2", noise=True),
 ]
-BROKEN = {("mpg", 0): MPG_SEEKS, ("mpg", 2): MPG_SEEKS, ("webm", 2): MKV_STARTS, ("mkv", 2): MKV_STARTS}
 
 
 def in_the_middle(film: Film, path: Path) -> None:
@@ -151,13 +148,9 @@ def in_the_middle(film: Film, path: Path) -> None:
 
 @pytest.mark.parametrize("start_s", [0, 2])
 @pytest.mark.parametrize("film", LONG, ids=str)
-def test_sound_in_the_middle_of_a_film(
-    tmp_path: Path, film: Film, start_s: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+def test_sound_in_the_middle_of_a_film(tmp_path: Path, film: Film, start_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that starts in the middle of the sound must not shift it, be it in memory or by seeking."""
     path = film.write(tmp_path, 14, start_s, 1.1 * start_s)
     in_the_middle(film, path)
-    if (film.ending, start_s) in BROKEN:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=BROKEN[film.ending, start_s]))
     monkeypatch.setattr(reel, "HELD_BYTES", 0)
     in_the_middle(film, path)

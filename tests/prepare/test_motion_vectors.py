@@ -26,6 +26,7 @@ ROW = np.dtype(
         "itemsize": 40,
     }
 )
+Turn = tuple[bool, bool, bool]
 Block = tuple[int, int, float, float]  # column and row of a macroblock, and its vector (x, y) in pixels
 
 
@@ -44,8 +45,10 @@ def hand_made(kind: PictureType, past: list[Block] = [], future: list[Block] = [
     return SimpleNamespace(**(frame | changes))
 
 
-def gather(frames: list[Any], step: int = 1, codec: str = "h264", stored: tuple[int, int] = (HEIGHT, WIDTH)) -> VectorFlow:
-    field = MotionField(codec, (frames[0].height, frames[0].width), stored, UPRIGHT)
+def gather(
+    frames: list[Any], step: int = 1, codec: str = "h264", stored: tuple[int, int] = (HEIGHT, WIDTH), orientation: Turn = UPRIGHT
+) -> VectorFlow:
+    field = MotionField(codec, (HEIGHT, WIDTH), stored, orientation)
     for index, frame in enumerate(frames):
         field.add(frame)
         if index % step == 0:
@@ -118,10 +121,10 @@ def test_backward_flow_lies_where_a_thing_is_and_forward_flow_where_it_was() -> 
 def test_gaps_are_filled_from_around_and_lone_vectors_dropped() -> None:
     holed = [b for b in every(4, 0) if b[:2] != (2, 1)]
     assert uniform(gather([hand_made(I), hand_made(P, holed)]).backward) == [[4, 0]]
-    rows = hand_made(P, every(4, 0))
-    rows.side_data["MOTION_VECTORS"].to_ndarray()["w"][5] = rows.side_data["MOTION_VECTORS"].to_ndarray()["h"][5] = 8
-    rows.side_data["MOTION_VECTORS"].to_ndarray()["motion_x"][5] = 400  # one cell of 8 x 8, the others of its block unknown
-    assert uniform(gather([hand_made(I), rows]).backward) == [[4, 0]]
+    frame = hand_made(P, every(4, 0))
+    row = frame.side_data["MOTION_VECTORS"].to_ndarray()[5:6]
+    row["w"], row["h"], row["motion_x"] = 8, 8, 400  # one cell of 8 x 8, the others of its block unknown
+    assert uniform(gather([hand_made(I), frame]).backward) == [[4, 0]]
 
 
 def test_an_i_frame_carries_the_motion_on_and_is_not_counted_as_measured() -> None:
@@ -133,8 +136,7 @@ def test_an_i_frame_carries_the_motion_on_and_is_not_counted_as_measured() -> No
 @pytest.mark.parametrize("changes", [{"interlaced_frame": True}, {"height": HEIGHT + 16}, {"side_data": {}}])
 def test_frames_without_usable_vectors_are_not_taken_for_stills(changes: dict[str, Any]) -> None:
     flow = gather([hand_made(I), hand_made(P, every(2, 0), **changes), hand_made(P, every(2, 0), **changes)])
-    assert flow.measured == 0.0
-    assert not flow.backward.any()
+    assert flow.measured == 0.0 and not flow.backward.any()
 
 
 def test_a_frame_that_is_stored_twice_does_not_move_in_between() -> None:
@@ -158,11 +160,7 @@ def test_frames_before_the_first_mark_are_references_only() -> None:
 
 def test_nothing_or_one_frame_has_no_flow() -> None:
     for frames in ([], [hand_made(I)]):
-        field = MotionField("h264", (HEIGHT, WIDTH), (20, 30), (True, False, False))
-        for frame in frames:
-            field.add(frame)
-            field.mark()
-        flow = field.finish()
+        flow = gather(frames, stored=(20, 30), orientation=(True, False, False))
         assert flow.forward.shape == flow.backward.shape == (0, 20, 30, 2)
         assert flow.measured == 1.0
 
@@ -184,16 +182,13 @@ def test_blocks_outside_the_frame_and_endless_b_frames_do_no_harm() -> None:
 
 
 @pytest.mark.parametrize("orientation", list(itertools.product([False, True], repeat=3)))
-def test_flow_turns_with_the_picture(orientation: tuple[bool, bool, bool]) -> None:
+def test_flow_turns_with_the_picture(orientation: Turn) -> None:
     blocks = [(c, r, -2.0 * c + r, 3.0 * r - c) for c, r, _, _ in every(0, 0)]
     transposed, flip_rows, flip_columns = orientation
-    plain = gather([hand_made(I), hand_made(P, blocks)], stored=(40, 60))
+    frames = [hand_made(I), hand_made(P, blocks)]
+    plain = gather(frames, stored=(40, 60))
     height, width = (60, 40) if transposed else (40, 60)
-    field = MotionField("h264", (HEIGHT, WIDTH), (height, width), orientation)
-    for frame in (hand_made(I), hand_made(P, blocks)):
-        field.add(frame)
-        field.mark()
-    turned = field.finish()
+    turned = gather(frames, stored=(height, width), orientation=orientation)
 
     def place(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, y = (y, x) if transposed else (x, y)
@@ -226,7 +221,7 @@ def encode(frames: np.ndarray, codec: str, container: str, options: dict[str, st
     with av.open(stream, "w", format=container) as output:
         track = output.add_stream(codec, rate=25, options=options)
         track.height, track.width = frames.shape[1:3]
-        track.pix_fmt = {"mjpeg": "yuvj420p", "ffv1": "yuv420p"}.get(codec, "yuv420p")
+        track.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         track.bit_rate = 3_000_000
         track.codec_context.thread_count = 1
         for number, picture in enumerate(frames):
@@ -240,7 +235,7 @@ def encode(frames: np.ndarray, codec: str, container: str, options: dict[str, st
 
 def decode(stream: io.BytesIO, stored: tuple[int, int], step: int) -> tuple[str, VectorFlow | None, bool, set[int]]:
     """Return the decoder's name, the flow if it exports vectors, whether any were seen, and the kinds of frames."""
-    seen, kinds, field = False, set(), None
+    seen, kinds, field = False, set[int](), None
     with av.open(stream) as container:
         video = container.streams.video[0]
         video.thread_type = "NONE"
@@ -259,7 +254,8 @@ def decode(stream: io.BytesIO, stored: tuple[int, int], step: int) -> tuple[str,
 
 X264 = {"preset": "medium", "crf": "23"}
 CODECS = [
-    ("libx264", "mp4", X264), ("libx264", "mp4", X264 | {"bf": "0", "refs": "1"}), ("libx264", "mp4", X264 | {"bf": "2", "b-pyramid": "none"}),
+    ("libx264", "mp4", X264), ("libx264", "mp4", X264 | {"bf": "0", "refs": "1"}),
+    ("libx264", "mp4", X264 | {"bf": "2", "b-pyramid": "none"}),
     ("mpeg4", "avi", {}), ("mpeg4", "mp4", {"bf": "2"}), ("mpeg4", "avi", {"flags": "+qpel+mv4"}),
     ("mpeg1video", "mpegts", {}), ("mpeg1video", "mpegts", {"bf": "2"}), ("mpeg2video", "mpegts", {"bf": "2"}),
     ("msmpeg4", "avi", {}), ("msmpeg4v2", "avi", {}), ("wmv1", "avi", {}), ("wmv2", "asf", {}), ("flv", "flv", {}),
