@@ -11,12 +11,12 @@ from elo_cli.core.settings import PreprocessSettings, Settings
 from elo_cli.data.listing import ListedVideo, list_videos
 from elo_cli.prepare.raft import check_weights
 from elo_cli.run.directory import RunDirectory
+from elo_cli.run.environment import processors
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import dataset_verify
 from elo_cli.workflows.events import Outcome, Table, Watch, size_text
 from elo_cli.workflows.material import spending
 from elo_cli.workflows.packing import Part, pack_videos, shard_size
-from elo_cli.workflows.shard_set import worker_count
 
 
 def plan(
@@ -49,7 +49,7 @@ def plan(
         "free_bytes": free, "out": str(place),
     }  # fmt: skip
     columns = ("videos", "source", "shards", "stored at most", "free there", "workers", "into")
-    workers = worker_count(given)
+    workers = processors() if given.workers == "auto" else given.workers
     row = (str(len(listed)), size_text(source_bytes), str(shards), size_text(largest), size_text(free), str(workers), str(place))
     return Outcome(result, (Table("Preprocess would do", columns, (row,)),))
 

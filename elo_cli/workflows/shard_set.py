@@ -21,18 +21,12 @@ from elo_cli.executors import Executor, Limits, Lost, make_executor
 from elo_cli.prepare.pack import ShardJob, ShardSummary, SourceVideo, pack_shard
 from elo_cli.prepare.segment import Span
 from elo_cli.run.directory import RunDirectory
-from elo_cli.run.environment import processors
 from elo_cli.run.journal import Journal, encode
 from elo_cli.workflows.events import Watch
 
 PUBLISHING = 4  # shards whose arrival on the disk is waited for at once
 
 PlannedShard = dict[str, Any]
-
-
-def worker_count(settings: PreprocessSettings) -> int:
-    """Worker processes: as set, or one for each processor."""
-    return processors() if settings.workers == "auto" else settings.workers
 
 
 class ShardSet:
@@ -54,7 +48,8 @@ class ShardSet:
         settings: PreprocessSettings,
         watch: Watch,
     ) -> None:
-        self._folder, self._planned, self._settings, self._watch = root / SHARDS, planned, settings, watch
+        # Workers on other machines have other working directories.
+        self._folder, self._planned, self._settings, self._watch = root.absolute() / SHARDS, planned, settings, watch
         self._paths = {video.id: video.file for video in listed}
 
     def complete(self, run: RunDirectory, *, retry: bool) -> dict[str, Any]:
@@ -107,16 +102,15 @@ class ShardSet:
         # RAFT is torch, on a GPU if there is one: its drivers reserve far more than they use.
         memory = None if settings.flow == "raft" else round(settings.worker_memory * 2**30)
         limits = Limits(settings.video_seconds_limit, memory)
-        executor: Executor[ShardJob, ShardSummary] = make_executor(
-            settings.engine, pack_shard, min(worker_count(settings), len(missing)), limits
-        )
+        workers = None if settings.workers == "auto" else settings.workers
+        executor: Executor[ShardJob, ShardSummary] = make_executor(settings.engine, pack_shard, workers, limits)
         attempts: collections.Counter[tuple[str, str | None]] = collections.Counter()
         done = 0
         watch.start("preprocessing", total, "video")
         with _Publisher() as publisher:
             for outcome in executor.results(watch.check, self._jobs(missing)):
                 if isinstance(outcome, Lost):
-                    attempts[outcome.job.shard if outcome.item else "", outcome.item] += 1
+                    attempts[outcome.job.shard, outcome.item] += 1
                     executor.submit(_again(outcome, attempts))
                     continue
                 if outcome.segments:
@@ -235,7 +229,7 @@ def _span(entry: dict[str, Any]) -> Span | None:
 def _again(lost: Lost[ShardJob], attempts: "collections.Counter[tuple[str, str | None]]") -> ShardJob:
     """The same shard again; without the video that took the worker down, if it was its second time or it hung."""
     if lost.item is None:
-        if attempts["", None] > 3:
+        if attempts[lost.job.shard, None] > 3:
             raise MachineError(
                 f"Worker processes die before they begin: {lost.story}.",
                 hint="Is there enough memory? Try --set preprocess.workers=1.",
