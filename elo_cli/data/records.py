@@ -9,6 +9,7 @@ from typing import Literal
 from elo_cli.core.errors import VIDEO_REASONS, VIDEO_STAGES, DataError
 from elo_cli.core.files import write_json
 
+MISSING_S = 1.0  # headers are rarely exact
 FAILURES = ".failures.json"  # the ending of the file beside `NAME.safetensors`
 
 
@@ -42,6 +43,16 @@ class VideoRecord:
     bad_packets: int
     sound: Literal["heard", "none", "silent", "broken", "off"]
     flow: str | None
+
+    @property
+    def missing_s(self) -> float:
+        """Seconds that the container promises and that are not there."""
+        return max(0.0, (self.promised_s or 0.0) - self.duration_s)
+
+    @property
+    def possibly_damaged(self) -> bool:
+        """Whether decoding met complaints, or the end much too early: what is stored may not be as it was filmed."""
+        return self.bad_packets > 0 or self.missing_s > MISSING_S
 
 
 @dataclass(frozen=True, slots=True)

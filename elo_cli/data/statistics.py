@@ -21,7 +21,6 @@ from elo_cli.data.header import canonical
 from elo_cli.data.records import SegmentRecord, VideoFailure, VideoRecord
 from elo_cli.data.shard import Shard
 
-MISSING_S = 1.0  # a video that ends so much before its container says may be damaged
 SAMPLED_SEGMENTS = 512  # whose flow is looked at
 SAMPLED_FRAMES = 8  # of each of them
 
@@ -192,9 +191,8 @@ class SetStatistics:
                 counter[value] += 1
         if record.source_fps:
             self.source_fps[round(record.source_fps, 2)] += 1
-        missing_s = (record.promised_s or 0.0) - record.duration_s
-        if record.bad_packets or missing_s > MISSING_S:
-            self.suspects.append((video, record.bad_packets, round(max(0.0, missing_s), 3)))
+        if record.possibly_damaged:
+            self.suspects.append((video, record.bad_packets, round(record.missing_s, 3)))
 
     def _add_segment(self, path: Path, number: int, segment: SegmentRecord, fps: float) -> None:
         self.segments += 1

@@ -15,7 +15,6 @@ from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.listing import ListedVideo
 from elo_cli.data.records import VideoFailure, failures_path, read_failures
 from elo_cli.data.shard import Shard
-from elo_cli.data.statistics import MISSING_S
 from elo_cli.data.video_set import SHARDS
 from elo_cli.executors import Executor, Limits, Lost, make_executor
 from elo_cli.prepare.pack import ShardJob, ShardSummary, SourceVideo, pack_shard
@@ -171,7 +170,7 @@ class ShardSet:
             for video in shard.videos.values():
                 videos += 1
                 sound[video.sound] += 1
-                damaged += video.bad_packets > 0 or (video.promised_s or 0.0) - video.duration_s > MISSING_S
+                damaged += video.possibly_damaged
             for segment in shard.segments:
                 segments += 1
                 seconds += segment.frames / self._settings.fps
