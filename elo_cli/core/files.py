@@ -3,6 +3,9 @@
 import contextlib
 import json
 import os
+import re
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any, BinaryIO, TypeVar
 from elo_cli.core.errors import StorageError
 
 Stream = TypeVar("Stream")
+
+_DAY_S = 86_400.0
 
 PART = ".part"  # the ending of a file that is still being written
 
@@ -27,18 +32,48 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def partial_path(path: Path, owner: str = "") -> Path:
+    """Name the file that is being written and will be called `path`."""
+    return path.with_name(f"{path.name}.{owner}{PART}" if owner else path.name + PART)
+
+
+def this_owner() -> str:
+    """Name this process among those of all machines that write into one folder."""
+    return f"{re.sub('[^A-Za-z0-9-]', '-', socket.gethostname())}-{os.getpid()}"
+
+
+def is_abandoned(partial: Path) -> bool:
+    """Whether a partial file with an owner is surely one that a killed process has left.
+
+    Of another machine's process nobody can tell here: its files count as abandoned after a day without a change.
+    """
+    host, _, number = partial.name.removesuffix(PART).rpartition(".")[2].rpartition("-")
+    if host != this_owner().rpartition("-")[0] or not number.isdecimal():
+        with contextlib.suppress(FileNotFoundError):
+            return time.time() - partial.stat().st_mtime > _DAY_S
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
 @contextlib.contextmanager
-def partial_file(path: Path, create: Callable[[Path], AbstractContextManager[Stream]]) -> Iterator[Stream]:
-    """Open a stream whose content is in `path` + ".part" when the block ends well, to be published; gone otherwise.
+def partial_file(path: Path, create: Callable[[Path], AbstractContextManager[Stream]], owner: str = "") -> Iterator[Stream]:
+    """Open a stream whose content is in `partial_path` when the block ends well, to be published; gone otherwise.
 
     Args:
         path: the name that it will have.
         create: makes and opens the partial file.
+        owner: who writes it, where several may write files of that name at once; see `this_owner`.
 
     Raises:
         StorageError: the disk is full, read-only, or failed; no partial file is left, as after any exception.
     """
-    temporary = path.with_name(path.name + PART)
+    temporary = partial_path(path, owner)
     with storage_errors(path):
         try:
             with create(temporary) as stream:
@@ -48,7 +83,7 @@ def partial_file(path: Path, create: Callable[[Path], AbstractContextManager[Str
             raise
 
 
-def publish(path: Path) -> None:
+def publish(path: Path, owner: str = "") -> None:
     """Give a finished partial file its name; when this returns, it is on the disk.
 
     At every moment `path` holds the old or the new content, whole.
@@ -56,7 +91,7 @@ def publish(path: Path) -> None:
     Raises:
         StorageError: the disk is full or failed; no partial file is left.
     """
-    temporary = path.with_name(path.name + PART)
+    temporary = partial_path(path, owner)
     with storage_errors(path):
         try:
             with open(temporary, "rb") as stream:

@@ -40,7 +40,7 @@ class PreprocessSettings(Section):
     min_seconds: float = Field(0.5, ge=0, description="a shorter stretch than this is not kept")
     deinterlace: bool = Field(True, description="show one field of a frame that says it is interlaced, not two moments at once")
     flow: FlowName = Field(
-        "dis-medium", description="how optical flow is estimated; motion-vectors: those of the codec, nearly free"
+        "dis-fast", description="how optical flow is estimated; docs/flow.md compares the methods"
     )
     flow_weights: str | None = Field(
         None, description="file of RAFT's weights (torchvision's, .pth or .safetensors); only for raft"

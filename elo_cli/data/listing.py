@@ -18,7 +18,34 @@ from elo_cli.data.layouts import ARCHIVES, JUNK, Annotations, Folder, read_annot
 from elo_cli.data.lists import LIST_ENDINGS, read_list
 
 VIDEO_ENDINGS = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .mts .m2ts .ts .3gp .wmv .flv .ogv .gif".split()  # noqa: SIM905
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".avi",
+        ".mkv",
+        ".webm",
+        ".mpg",
+        ".mpeg",
+        ".mpe",
+        ".m2v",
+        ".vob",
+        ".mts",
+        ".m2ts",
+        ".ts",
+        ".3gp",
+        ".3g2",
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".f4v",
+        ".ogv",
+        ".ogm",
+        ".mxf",
+        ".ivf",
+        ".divx",
+        ".gif",
+    ]
 )
 
 
@@ -175,8 +202,13 @@ def _is_directory(entry: "os.DirEntry[str]") -> bool:
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a regular file, or a link that leads nowhere: a video that is missing should be named."""
     try:
+        if entry.is_symlink():
+            return stat.S_ISREG(os.stat(entry.path).st_mode)
         return entry.is_file()
+    except FileNotFoundError:
+        return True
     except OSError:
         return False
 

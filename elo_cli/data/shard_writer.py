@@ -32,10 +32,11 @@ class ShardWriter:
     Args:
         path: the file; its folder exists.
         settings: the settings that decide content, `PreprocessSettings.content()`.
+        owner: who will publish it, if that may be one of several; as in `partial_file`.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self.path, self.settings = path, dict(settings)
+    def __init__(self, path: Path, settings: Mapping[str, Any], owner: str = "") -> None:
+        self.path, self.settings, self.owner = path, dict(settings), owner
         self._videos: dict[str, dict[str, Any]] = {}
         self._segments: list[dict[str, Any]] = []
         self._tensors: dict[str, Tensor] = {}
@@ -109,7 +110,7 @@ class ShardWriter:
         Raises: as `finish`.
         """
         self.finish()
-        publish(self.path)
+        publish(self.path, self.owner)
 
     def finish(self) -> None:
         """Write the file as a partial one; whoever does so must `publish` it, here or in another process.
@@ -129,7 +130,7 @@ class ShardWriter:
         }
         order = sorted(self._tensors, key=lambda name: -self._tensors[name].dtype.itemsize)  # stable
         header = build(description, {name: self._tensors[name] for name in order})
-        with partial_file(self.path, DirectFile) as stream:
+        with partial_file(self.path, DirectFile, self.owner) as stream:
             stream.write(header)
             for spool in self._spools.values():
                 spool.copy_to(stream)

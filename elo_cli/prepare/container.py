@@ -4,6 +4,7 @@ A text file with the name of a video can make FFmpeg open other files (ffconcat,
 binary containers are tried and only the file protocol is allowed. Every failure has a reason.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -19,6 +20,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from elo_cli.core.errors import VideoError
+from elo_cli.prepare.motion_vectors import DECODER_OPTIONS
 
 # Containers that hold their pictures themselves. Never concat, hls, dash, image2, rawvideo, tty, sdp, subtitles.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,gif,flv,live_flv,asf,ogg,mxf,ivf"
@@ -33,8 +35,13 @@ Log = list[tuple[int, str, str]]
 
 
 @contextmanager
-def open_container(path: Path, max_pixels: int) -> Iterator[tuple[InputContainer, Log]]:
+def open_container(path: Path, max_pixels: int, log: Log | None = None) -> Iterator[tuple[InputContainer, Log]]:
     """Yield the container and FFmpeg's log, which is kept off stderr; close it whatever happens.
+
+    Args:
+        path: the file.
+        max_pixels: bound on width times height of a picture.
+        log: that of a container which is open already: FFmpeg has one for all.
 
     Raises:
         VideoError: empty-file, unreadable or not-a-video.
@@ -44,7 +51,7 @@ def open_container(path: Path, max_pixels: int) -> Iterator[tuple[InputContainer
     av.logging.set_level(av.logging.ERROR)  # without it exceptions would lack FFmpeg's own words
     av.logging.set_skip_repeated(False)  # every complaint counts
     try:
-        with av.logging.Capture() as log:
+        with av.logging.Capture() if log is None else contextlib.nullcontext(log) as log:
             container = _open(path, max_pixels, log)
             try:
                 yield container, log
@@ -106,7 +113,7 @@ def video_streams(container: InputContainer, path: Path, max_pixels: int, *, vec
         stream.codec_context.thread_type = "NONE"
         stream.codec_context.thread_count = 1
         options = {"max_pixels": str(max_pixels)}
-        stream.codec_context.options = options | {"flags2": "+export_mvs"} if vectors else options
+        stream.codec_context.options = options | DECODER_OPTIONS if vectors else options
     default = Disposition.default
     return sorted(
         small,

@@ -112,10 +112,10 @@ class _Film:
             self._canvas = Canvas(self._first.frame, self._stream, plan.short_side, plan.max_pixels, plan.deinterlace)
             self.duration_s = self._duration()
         if voice and not reel.held:  # seeking for sound must not disturb the pictures
-            container, log = stack.enter_context(open_container(path, plan.max_pixels))
-            with decoding(path, log):
+            container, _ = stack.enter_context(open_container(path, plan.max_pixels, self._log))
+            with decoding(path, self._log):
                 voice = sound_stream(container)
-                reel = Reel(container, [voice] if voice else [], log)
+                reel = Reel(container, [voice] if voice else [], self._log)
         self._sound = SoundReader(reel, voice, plan.audio_rate, tracks=len(container.streams.audio))
 
     def _first_picture(self) -> Picture:

@@ -11,8 +11,9 @@ What is approximate, because FFmpeg does not say more:
   a B frame, the nearest or a further one, is found by comparing its vectors with those of the P frame behind.
 - time inside a run of B frames: vectors are divided by the number of frames that they span.
 - blocks without vectors (intra coded) take those of the blocks around them, or of the same place before.
-- I frames and interlaced frames have none: the motion before them is carried on. `VectorFlow.measured` tells
-  how much of a stretch rests on vectors of its own, so that an intra-coded film is not taken for a still one.
+- I frames and interlaced frames have none: the motion before them is carried on, and at the beginning of a
+  stretch the first that is known is taken back. `VectorFlow.measured` tells how much of a stretch rests on
+  vectors of its own, so that an intra-coded film is not taken for a still one.
 """
 
 from typing import NamedTuple
@@ -98,9 +99,10 @@ class MotionField:
         self._anchor: int | None = None  # the last I or P frame
         self._run: list[tuple[int, _Vectors | None]] = []  # B frames that wait for the next of those
         self._marks: list[int] = []  # frames that are marked and not yet resolved
-        self._motion = np.zeros((*self._cells, 2), np.float32)  # of the last resolved frame: to the one before it
-        self._forward = np.zeros_like(self._motion)  # since the last mark
-        self._backward = np.zeros_like(self._motion)
+        self._motion: np.ndarray | None = None  # of the last resolved frame: to the one before it
+        self._early: list[int] = []  # frames that wait for the first motion that is known
+        self._forward = np.zeros((*self._cells, 2), np.float32)  # since the last mark
+        self._backward = np.zeros_like(self._forward)
         self._seen = False  # whether any frame since the last mark had vectors
         self._flows: list[tuple[np.ndarray, np.ndarray]] = []
         self._measured = 0
@@ -133,6 +135,8 @@ class MotionField:
     def finish(self) -> VectorFlow:
         """Return the flow of the intervals between the marked frames; the field is spent."""
         self._resolve_run(None, None)
+        for index in self._early:
+            self._step(index, np.zeros_like(self._forward), seen=False)
         size = self._size[::-1] if self._orientation[0] else self._size
         both = np.zeros((2, len(self._flows), *size, 2), np.float32)
         for index, flows in enumerate(self._flows):
@@ -179,8 +183,8 @@ class MotionField:
         """Combine a B frame's vectors with those of the P frame behind: weighted by the square of the frames spanned."""
         if vectors is None or self._anchor is None:
             return ahead
-        guess = self._motion if ahead is None else ahead.motion
-        total = np.zeros_like(self._motion)
+        total = np.zeros_like(self._forward)
+        guess = ahead.motion if ahead is not None else total if self._motion is None else self._motion
         weight = np.zeros(self._cells, np.float32)
         if ahead is not None and anchor is not None:
             total += ahead.motion * np.float32((anchor - self._anchor) ** 2)
@@ -195,19 +199,30 @@ class MotionField:
         return _Motion(total / np.maximum(weight, 1)[..., None], weight > 0)
 
     def _advance(self, index: int, found: _Motion | None) -> None:
-        """Go on to a frame whose motion since the frame before is found, or is carried on where it is None."""
+        """Go on to a frame whose motion since the frame before is found, or else is that of its neighbours in time."""
         if self._resolved is None or index <= self._resolved:
             return
-        if found is not None and found.known.any():
+        seen = found is not None and bool(found.known.any())
+        if found is not None and seen:
             self._motion = _completed(found, self._motion)
-            self._seen = True
-        motion, step = self._motion, self._motion / CELL
+            for early in self._early:
+                self._step(early, self._motion, seen=False)
+            self._early = []
+        if self._motion is None:
+            self._early.append(index)
+        else:
+            self._step(index, self._motion, seen=seen)
+
+    def _step(self, index: int, motion: np.ndarray, *, seen: bool) -> None:
+        """Add the motion of the next frame to what has gathered since the last mark."""
+        step = motion / CELL
         if motion.any():
             self._backward = motion + _sample(self._backward, self._here + step)
             # The motion is that of the place arrived at: looked up at the place left, then where that leads.
             arrived = self._here + self._forward / CELL
             arrived -= _sample(step, arrived)
             self._forward = self._forward - _sample(motion, arrived)
+        self._seen |= seen
         self._resolved = index
         while self._marks and self._marks[0] <= index:
             self._marks.pop(0)
@@ -247,13 +262,13 @@ def _span(vectors: np.ndarray, known: np.ndarray, guess: np.ndarray, longest: in
     return best if errors[best - 1] < 0.8 * errors[-1] else longest
 
 
-def _completed(found: _Motion, before: np.ndarray) -> np.ndarray:
+def _completed(found: _Motion, before: np.ndarray | None) -> np.ndarray:
     """Give cells without vectors the mean of those around, or what they had before; then drop outliers by a median of 3x3."""
     motion, known = found
     if not known.all():
         share = cv2.blur(known.astype(np.float32), (5, 5))
         mean = cv2.blur(motion * known[..., None], (5, 5)) / np.maximum(share, 1e-3)[..., None]
-        motion = np.where(known[..., None], motion, np.where(share[..., None] > 1e-3, mean, before))
+        motion = np.where(known[..., None], motion, np.where(share[..., None] > 1e-3, mean, 0 if before is None else before))
     smooth: np.ndarray = cv2.medianBlur(np.ascontiguousarray(motion, np.float32), 3)
     return smooth
 

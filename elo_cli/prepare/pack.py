@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elo_cli.core.errors import VideoError
+from elo_cli.core.errors import EloError, VideoError
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.jpeg import encode_flow, encode_frames
 from elo_cli.data.records import SegmentRecord, VideoFailure, VideoRecord, failures_path, write_failures
@@ -41,13 +41,15 @@ class ShardJob:
         shard: the file to write.
         videos: in order.
         settings: how.
-        lost: videos that took a worker down before, with the reason; they are not tried again.
+        lost: videos that took a worker down before, or are gone, with the reason; they are not tried.
+        owner: who publishes the shard; as in `core.files.partial_file`.
     """
 
     shard: str
     videos: tuple[SourceVideo, ...]
     settings: PreprocessSettings
     lost: tuple[VideoFailure, ...] = ()
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def pack_shard(job: ShardJob, report: Report) -> ShardSummary:
     """
     path = Path(job.shard)
     failures = {failure.video: failure for failure in job.lost}
-    with ShardWriter(path, job.settings.content()) as writer:
+    with ShardWriter(path, job.settings.content(), job.owner) as writer:
         for source in job.videos:
             if source.id in failures:
                 continue
@@ -84,9 +86,14 @@ def pack_shard(job: ShardJob, report: Report) -> ShardSummary:
                 packing.run()
             except VideoError as error:
                 failures[source.id] = VideoFailure(source.id, packing.stage, error.reason, error.message)
+            except (EloError, OSError):
+                raise
             except MemoryError:
                 message = f"It needs more than the {job.settings.worker_memory:g} GiB that a worker may allocate."
                 failures[source.id] = VideoFailure(source.id, packing.stage, "out-of-memory", message)
+            except Exception as error:  # of two million videos, one that nobody foresaw must not stop the others
+                message = f"Its frames or sound cannot be worked on: {type(error).__name__}: {error}"
+                failures[source.id] = VideoFailure(source.id, packing.stage, "decode-error", message)
             if source.id in failures:
                 writer.drop_video(source.id)
             # Containers and frames are in cycles with what they hold, and old by now. What a worker has imported is
@@ -177,13 +184,14 @@ class _Packing:
             self._enter("flow")
             tensors |= self._flow(segment)
         rgb_THWC = segment.rgb_THWC[:frames]
+        if segment.waveform is not None:
+            self._enter("sound")
+            tensors["audio"] = self._spectrogram(segment.waveform, frames)
         self._enter("store")
         if settings.storage == "jpeg":
             tensors["rgb_jpeg"], tensors["rgb_ends"] = encode_frames(rgb_THWC, settings.jpeg_quality)
         else:
             tensors["rgb"] = rgb_THWC
-        if segment.waveform is not None:
-            tensors["audio"] = self._spectrogram(segment.waveform, frames)
         height, width = rgb_THWC.shape[1:3]
         sound = tensors["audio"].shape[1] if "audio" in tensors else 0
         record = SegmentRecord(self.source.id, segment.start_s, frames, height, width, "flow_scale" in tensors, sound)

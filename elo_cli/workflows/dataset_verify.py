@@ -101,7 +101,7 @@ def run(*, settings: Settings, data: Path | None, fresh: bool, watch: Watch) -> 
         more = f" and {len(names) - _SHOWN_PARTS} more" if len(names) > _SHOWN_PARTS else ""
         raise DamagedSet(
             f"{root} is damaged in {len(names)} file{'s' if len(names) > 1 else ''}: {', '.join(names[:_SHOWN_PARTS])}{more}.",
-            hint=" ".join(_mends(found)),
+            hint=" ".join(found.mends()),
             outcome=outcome,
         )
     return outcome
@@ -151,9 +151,4 @@ def _damage_table(found: Verification) -> Table:
         rows.append((damage.file, "; ".join(damage.what[:_SHOWN_PARTS]) + (f"; and {more} more" if more > 0 else "")))
     more = len(found.damaged) - len(rows)
     note = [f"… and {more} more files; --json names all."] if more else []
-    return Table("Damaged", ("file", "what"), rows, note="\n".join([*note, *_mends(found)]))
-
-
-def _mends(found: Verification) -> list[str]:
-    """Every mend once."""
-    return list(dict.fromkeys(mend for damage in found.damaged.values() for mend in damage.mends))
+    return Table("Damaged", ("file", "what"), rows, note="\n".join([*note, *found.mends()]))

@@ -60,6 +60,7 @@ def pack_videos(
     settings: PreprocessSettings,
     source: str,
     *,
+    root_of_list: Path | None = None,
     fresh: bool = False,
     part: Part | None = None,
     retry: bool = False,
@@ -71,7 +72,8 @@ def pack_videos(
         root: the set's folder.
         listed: the videos.
         settings: how.
-        source: where the videos come from, for the record.
+        source: where the videos come from; it may not change from one start to the next.
+        root_of_list: where the paths of a list begin, if that was given; likewise.
         fresh: begin a new set beside one that is there.
         part: do this part alone; others write into the same folder.
         retry: try the videos that failed before once more.
@@ -84,7 +86,9 @@ def pack_videos(
         DataError: more videos failed than the settings allow.
         StorageError: a shard cannot be written; finished ones stay.
     """
-    stored = {"preprocess": settings.model_dump(mode="json"), "source": source}
+    stored: dict[str, Any] = {"preprocess": settings.model_dump(mode="json"), "source": source}
+    if root_of_list is not None:
+        stored["root"] = str(root_of_list.absolute())
     if part is None:
         with RunDirectory.open(root, stored, command=command_line(), fresh=fresh, free=FREE) as run:
             planned = _plan(run.root, listed, settings)
@@ -117,8 +121,14 @@ def _plan(root: Path, listed: Sequence[ListedVideo], settings: PreprocessSetting
     """Add what is new to the plan, and return all of it."""
     journal = Journal(root / "plan.jsonl")
     planned = journal.read()
-    known = {entry["id"] for record in planned for entry in record["videos"]}
+    known = {entry["id"]: entry for record in planned for entry in record["videos"]}
     new = [video for video in listed if video.id not in known]
+    for video in listed:
+        if video.id in known and known[video.id] != _entry(video):
+            raise UsageError(
+                f"{video.id} was planned as {_said(known[video.id])}, and is listed as {_said(_entry(video))} now.",
+                hint="A shard is never changed: --fresh begins a new set beside this one; or give the former list.",
+            )
     size = shard_size(settings, len(listed))
     records = []
     for first in range(0, len(new), size):
@@ -128,6 +138,10 @@ def _plan(root: Path, listed: Sequence[ListedVideo], settings: PreprocessSetting
         records.append({"shard": f"shard-{digest}{ENDING}", "videos": videos})
     journal.extend(records)
     return planned + records
+
+
+def _said(entry: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in entry.items() if key != "id") or "a video without a label"
 
 
 def _entry(video: ListedVideo) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`elo preprocess`: a folder or list of videos → a folder of immutable shards."""
 
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from elo_cli import executors
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.settings import PreprocessSettings, Settings
 from elo_cli.data.listing import ListedVideo, list_videos
+from elo_cli.data.video_set import SHARDS
 from elo_cli.prepare.raft import check_weights
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.environment import processors
@@ -32,7 +34,7 @@ def plan(
 ) -> Outcome:
     """Say what `run` would do; writes nothing."""
     if check:
-        return dataset_verify.plan(settings=settings, data=out, fresh=fresh)
+        return dataset_verify.plan(settings=settings, data=_checked(source, out, root, part, retry=retry), fresh=fresh)
     given = settings.preprocess
     listed = _listed(source, root)
     _check(given)
@@ -41,7 +43,7 @@ def plan(
         share = Part.parse(part)
         shards = len(range(share.number - 1, shards, share.of))
     place = _place(settings, out, fresh=fresh)
-    source_bytes = sum(video.path.stat().st_size for video in listed)
+    source_bytes = sum(_bytes(video) for video in listed)
     largest = len(listed) * given.max_segments * _segment_bytes(given)
     free = shutil.disk_usage(next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())).free
     result = {
@@ -84,7 +86,8 @@ def run(
         StorageError: the shards cannot be written; finished ones stay.
     """
     if check:
-        return dataset_verify.run(settings=settings, data=out, fresh=fresh, watch=watch)
+        place = _checked(source, out, root, part, retry=retry)
+        return dataset_verify.run(settings=settings, data=place, fresh=fresh, watch=watch)
     listed = _listed(source, root)
     _check(settings.preprocess)
     assert source is not None
@@ -94,6 +97,7 @@ def run(
             listed,
             settings.preprocess,
             str(source.absolute()),
+            root_of_list=root,
             fresh=fresh,
             part=Part.parse(part) if part else None,
             retry=retry,
@@ -113,6 +117,19 @@ def run(
     return Outcome({**result, **spent.record(), "out": str(place)}, tables, files, "" if part else "elo evolve")
 
 
+def _checked(source: Path | None, out: Path | None, root: Path | None, part: str | None, *, retry: bool) -> Path | None:
+    """Return the set that --verify is about; None for the newest of the workspace.
+
+    Raises:
+        UsageError: something else is given with it that it would have to ignore.
+    """
+    if root is not None or part is not None or retry or (source is not None and out is not None):
+        raise UsageError("--verify checks a set and does nothing else.", hint="Give it the set alone: --out DIR --verify")
+    if source is not None and not (source / SHARDS).is_dir():
+        raise UsageError(f"{source} is not a preprocessed set.", hint="--verify checks a set: --out DIR --verify")
+    return source or out
+
+
 def _listed(source: Path | None, root: Path | None) -> list[ListedVideo]:
     if source is None:
         raise UsageError("Which videos?", hint="Give a folder of videos, or a list of them: elo preprocess VIDEOS")
@@ -128,6 +145,13 @@ def _check(settings: PreprocessSettings) -> None:
     executors.SHELF.take(settings.engine)
     if settings.flow_weights is not None:
         check_weights(Path(settings.flow_weights))
+
+
+def _bytes(video: ListedVideo) -> int:
+    try:
+        return os.stat(video.file).st_size
+    except OSError:  # a link that leads nowhere: it will be named as a failure
+        return 0
 
 
 def _segment_bytes(settings: PreprocessSettings) -> float:

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any
 
 from elo_cli.core.errors import DataError, MachineError
-from elo_cli.core.files import PART, publish, storage_errors, write_atomic, write_json
+from elo_cli.core.files import PART, is_abandoned, publish, storage_errors, this_owner, write_atomic, write_json
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.listing import ListedVideo
-from elo_cli.data.records import VideoFailure, failures_path, read_failures
+from elo_cli.data.records import VideoFailure, VideoRecord, failures_path, read_failures
 from elo_cli.data.shard import Shard
 from elo_cli.data.video_set import SHARDS
 from elo_cli.executors import Executor, Limits, Lost, make_executor
@@ -49,7 +49,8 @@ class ShardSet:
     ) -> None:
         # Workers on other machines have other working directories.
         self._folder, self._planned, self._settings, self._watch = root.absolute() / SHARDS, planned, settings, watch
-        self._paths = {video.id: video.file for video in listed}
+        self._paths = {video.id: video.file for video in listed}  # a planned video may be gone from the source
+        self._owner = this_owner()
 
     def complete(self, run: RunDirectory, *, retry: bool) -> dict[str, Any]:
         """Make the shards that are missing, and sum up; `run` gets the failures and the result."""
@@ -58,35 +59,42 @@ class ShardSet:
             self._sweep()
             if retry:
                 self._forget_failures()
-        failures = self._known_failures()
-        self._judge(len(failures), failures[-1:])
         missing = self.missing()
+        names = {record["shard"] for record in missing}
+        failures = self._failures(record for record in self._planned if record["shard"] not in names)
+        self._judge(len(failures), failures[-1:])
+        self._write_failures(run, failures)
         if missing:
             self._make(missing, len(failures), Journal(run.failures))
         else:
             self._watch.note("Every video has its finished shard: nothing to do.")
         result, failures = self._collect()
-        write_atomic(run.failures, b"".join(encode(self._told(failure)) for failure in failures))
+        self._write_failures(run, failures)
         write_json(run.result, result)
         return result
 
     def missing(self) -> list[PlannedShard]:
-        """List the planned shards that are not done: neither there, nor all of their videos known to fail."""
+        """List the shards that are to be made: neither there, nor without a video of the source that is not known to fail."""
         there = set(os.listdir(self._folder)) if self._folder.is_dir() else set()
         return [record for record in self._planned if record["shard"] not in there and not self._failed(record, there)]
 
     def _failed(self, record: PlannedShard, there: set[str]) -> bool:
+        wanted = {entry["id"] for entry in record["videos"]} & self._paths.keys()
         path = self._folder / record["shard"]
-        if failures_path(path).name not in there:
-            return False
-        return {entry["id"] for entry in record["videos"]} <= {failure.video for failure in read_failures(path)}
+        if not wanted or failures_path(path).name not in there:
+            return not wanted
+        return wanted <= {failure.video for failure in read_failures(path)}
 
     def _sweep(self) -> None:
-        """Remove what a killed run left of these shards; other parts may be at work on theirs."""
+        """Remove what killed runs left of these shards; other parts may be at work on theirs, or even on these."""
         stems = {Path(record["shard"]).stem for record in self._planned}
         for name in os.listdir(self._folder):
-            if name.endswith(PART) and name.partition(".")[0] in stems:
+            if name.endswith(PART) and name.partition(".")[0] in stems and is_abandoned(self._folder / name):
                 (self._folder / name).unlink(missing_ok=True)
+
+    def _write_failures(self, run: RunDirectory, failures: Sequence[VideoFailure]) -> None:
+        ordered = sorted(failures, key=lambda failure: failure.video)
+        write_atomic(run.failures, b"".join(encode(self._told(failure)) for failure in ordered))
 
     def _forget_failures(self) -> None:
         for record in self._planned:
@@ -106,7 +114,7 @@ class ShardSet:
         attempts: collections.Counter[tuple[str, str | None]] = collections.Counter()
         done = 0
         watch.start("preprocessing", total, "video")
-        with _Publisher() as publisher:
+        with _Publisher(self._owner) as publisher:
             for outcome in executor.results(watch.check, self._jobs(missing)):
                 if isinstance(outcome, Lost):
                     attempts[outcome.job.shard, outcome.item] += 1
@@ -114,27 +122,35 @@ class ShardSet:
                     continue
                 if outcome.segments:
                     publisher.publish(Path(outcome.shard))
-                done, failed = done + outcome.videos, failed + len(outcome.failures)
-                for failure in outcome.failures:
-                    journal.append(self._told(failure))
+                failures = [failure for failure in outcome.failures if failure.video in self._paths]
+                done, failed = done + outcome.videos, failed + len(failures)
+                journal.extend([self._told(failure) for failure in failures])
                 watch.advance("preprocessing", done, {"failed": failed})
-                self._judge(failed, outcome.failures)
+                self._judge(failed, failures)
         watch.finish("preprocessing")
 
     def _jobs(self, records: Iterable[PlannedShard]) -> Iterator[ShardJob]:
+        weights = self._settings.flow_weights
+        # Workers on other machines have other working directories.
+        settings = self._settings.model_copy(update={"flow_weights": os.path.abspath(weights) if weights else None})
         for record in records:
             videos = tuple(
-                SourceVideo(
-                    self._paths.get(entry["id"], entry["id"]), entry["id"], entry.get("label"), entry.get("split"), _span(entry)
-                )
+                SourceVideo(self._paths.get(entry["id"], ""), entry["id"], entry.get("label"), entry.get("split"), _span(entry))
                 for entry in record["videos"]
             )
-            yield ShardJob(str(self._folder / record["shard"]), videos, self._settings)
+            gone = tuple(
+                VideoFailure(video.id, "open", "unreadable", "It is no longer in the source.")
+                for video in videos
+                if not video.path
+            )
+            yield ShardJob(str(self._folder / record["shard"]), videos, settings, gone, self._owner)
 
-    def _known_failures(self) -> list[VideoFailure]:
+    def _failures(self, records: Iterable[PlannedShard]) -> list[VideoFailure]:
+        """Read the recorded failures of shards; videos that are gone from the source do not count."""
         there = set(os.listdir(self._folder))
-        paths = (self._folder / record["shard"] for record in self._planned)
-        return [failure for path in paths if failures_path(path).name in there for failure in read_failures(path)]
+        paths = (self._folder / record["shard"] for record in records)
+        known = (failure for path in paths if failures_path(path).name in there for failure in read_failures(path))
+        return [failure for failure in known if failure.video in self._paths]
 
     def _judge(self, failed: int, newest: Sequence[VideoFailure]) -> None:
         """Stop the run where the settings say so.
@@ -156,10 +172,17 @@ class ShardSet:
         """A line of failures.jsonl."""
         return {"path": self._paths.get(failure.video)} | asdict(failure)
 
+    def _changed(self, video: str, record: VideoRecord) -> bool:
+        """Whether the source file of a video has surely changed since."""
+        try:
+            return video in self._paths and os.stat(self._paths[video]).st_size != record.bytes
+        except OSError:  # gone
+            return False
+
     def _collect(self) -> tuple[dict[str, Any], list[VideoFailure]]:
         """Count what the finished shards hold."""
         sound: collections.Counter[str] = collections.Counter()
-        videos = segments = heard = flowing = damaged = size = 0
+        videos = segments = heard = flowing = damaged = changed = size = 0
         seconds = 0.0
         there = set(os.listdir(self._folder))
         for record in self._planned:
@@ -167,7 +190,8 @@ class ShardSet:
                 continue
             shard = Shard(self._folder / record["shard"])
             size += shard.path.stat().st_size
-            for video in shard.videos.values():
+            for name, video in shard.videos.items():
+                changed += self._changed(name, video)
                 videos += 1
                 sound[video.sound] += 1
                 damaged += video.possibly_damaged
@@ -176,7 +200,12 @@ class ShardSet:
                 seconds += segment.frames / self._settings.fps
                 heard += segment.audio_frames > 0
                 flowing += segment.flow
-        failures = sorted(self._known_failures(), key=lambda failure: failure.video)
+        if changed:
+            self._watch.warn(
+                f"{changed} source files are not as large as when they were preprocessed. What is stored is of the files as"
+                " they were; to take the new ones, begin a new set with --fresh."
+            )
+        failures = self._failures(self._planned)
         return {
             "videos": videos,
             "segments": segments,
@@ -194,8 +223,8 @@ class ShardSet:
 class _Publisher:
     """Publishes shards while workers make others: waiting for the disk takes no processor."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(PUBLISHING)
+    def __init__(self, owner: str) -> None:
+        self._owner, self._threads = owner, ThreadPoolExecutor(PUBLISHING)
         self._pending: collections.deque[Future[None]] = collections.deque()
 
     def __enter__(self) -> "_Publisher":
@@ -216,7 +245,7 @@ class _Publisher:
         """
         while self._pending and (self._pending[0].done() or len(self._pending) >= 4 * PUBLISHING):
             self._pending.popleft().result()
-        self._pending.append(self._threads.submit(publish, path))
+        self._pending.append(self._threads.submit(publish, path, self._owner))
 
 
 def _span(entry: dict[str, Any]) -> Span | None:

@@ -1,12 +1,12 @@
 """Compare the methods of optical flow: time, error against known flow, and agreement on real clips (docs/flow.md).
 
-    python -m tests.perf.flow_quality                      # known flow only: five minutes
+    python -m tests.perf.flow_quality                      # known flow only: ten minutes
     python -m tests.perf.flow_quality --clips FOLDER       # and 20 real clips, evenly spread over the folder's videos
     python -m tests.perf.flow_quality --settings           # many settings of DIS in place of the methods
     python -m tests.perf.flow_quality --raft WEIGHTS       # and RAFT, on the processor
 
-Tables are Markdown. Every film follows from its seed; times are processor time of one thread, the smallest of
-three goes, so run it on a machine that does nothing else.
+Tables are Markdown. Every film follows from its seed. Times are processor time of one thread for both directions:
+run it on a machine that does nothing else.
 """
 
 import argparse
@@ -14,9 +14,9 @@ import functools
 import io
 import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple, TypeVar, get_args
 
 import av
 import cv2
@@ -36,6 +36,8 @@ ENCODERS = {  # what the films and clips are written with, and read again
 CLIPS, FRAMES = 20, 41  # real clips, and stored frames of each
 SHRINK = int(Interpolation.AREA) | 0x2000  # full chroma, as elo's pictures
 OPENCV_FAST = DisSettings(finest=2, stride=4, descents=16, refinements=5)
+
+Result = TypeVar("Result")
 
 
 class Shown(NamedTuple):
@@ -65,7 +67,10 @@ def main() -> None:
         paths = sorted(
             path for path in choice.clips.rglob("*") if path.suffix.lower() in {".avi", ".mp4", ".mkv", ".webm", ".mov"}
         )
-        show_real(paths[:: max(1, len(paths) // CLIPS)][:CLIPS], methods, vectors=not choice.settings)
+        chosen = paths[:: max(1, len(paths) // CLIPS)][:CLIPS]
+        show_real(chosen, methods, vectors=not choice.settings)
+        if not choice.settings:
+            show_vector_cost(chosen)
 
 
 def all_methods(weights: Path | None) -> dict[str, FlowMethod]:
@@ -89,84 +94,94 @@ def dis_with(settings: DisSettings) -> FlowMethod:
 def show_known(films: Sequence[tuple[str, str, KnownFilm]], methods: dict[str, FlowMethod], *, vectors: bool) -> None:
     """Print the time and the error against the true flow, both ways together."""
     errors: dict[tuple[str, str], list[float]] = {}
-    by_manner: dict[tuple[str, str], list[float]] = {}
-    clocks: dict[str, float] = {}
-
-    def note(name: str, size: str, manner: str, film: KnownFilm, found: Iterable[np.ndarray]) -> None:
-        forward, backward = found
-        error = (epe(forward, film.forward, film.forward_seen) + epe(backward, film.backward, film.backward_seen)) / 2
-        errors.setdefault((name, size), []).append(error)
-        by_manner.setdefault((name, manner), []).append(error)
-
+    clocks: dict[str, list[float]] = {}
     for size, manner, film in films:
         shown = {kind: decode(encode(film.frames, kind)) for kind in ENCODERS}
+        found: dict[str, Sequence[np.ndarray]] = {}
         for name, method in methods.items():
-            note(name, size, manner, film, method(shown["x264"].rgb_THWC))
+            found[name], spent_ms = clocked(functools.partial(method, shown["x264"].rgb_THWC))
+            clocks.setdefault(name, []).append(spent_ms / len(film.forward))
         for kind, video in shown.items() if vectors else ():
             assert video.vectors is not None
-            note(f"motion-vectors ({kind})", size, manner, film, video.vectors[:2])
-    sample = decode(encode(films[-1][2].frames, "x264")).rgb_THWC
-    for name, method in methods.items():
-        clocks[name] = processor_ms(functools.partial(method, sample)) / (2 * (len(sample) - 1))
-    manners = get_args(Manner)
-    print(
-        f"\n| method | ms a pair | {' | '.join(SPEEDS)} | {' | '.join(manners)} |\n|{'---|' * (2 + len(SPEEDS) + len(manners))}"
-    )
-    for name in dict.fromkeys(name for name, _ in errors):
-        means = [np.mean(errors[name, size]) for size in SPEEDS] + [np.mean(by_manner[name, manner]) for manner in manners]
-        clock = f"{clocks[name]:.2f}" if name in clocks else ""
-        print(f"| {name} | {clock} | {' | '.join(f'{mean:.3f}' for mean in means)} |", flush=True)
+            found[f"motion-vectors ({kind})"] = video.vectors[:2]
+        for name, (forward, backward) in found.items():
+            error = (epe(forward, film.forward, film.forward_seen) + epe(backward, film.backward, film.backward_seen)) / 2
+            for column in (size, manner):
+                errors.setdefault((name, column), []).append(error)
+    columns = (*SPEEDS, *get_args(Manner))
+    rows = [
+        (
+            name,
+            f"{np.mean(clocks[name]):.2f}" if name in clocks else "",
+            *(f"{np.mean(errors[name, each]):.3f}" for each in columns),
+        )
+        for name in dict.fromkeys(name for name, _ in errors)
+    ]
+    show(("method", "ms a stored frame", *columns), rows)
 
 
 def show_real(paths: Sequence[Path], methods: dict[str, FlowMethod], *, vectors: bool) -> None:
     """Print how far each method is from dis-medium, how well it explains the next frame, and what 8 bits cost."""
     reference = flow_method("dis-medium")
     table: dict[str, list[tuple[float, ...]]] = {}
+    lengths = []
     for path in paths:
         video = decode(path)
-        again = decode(encode(raw_frames(path, STEP * (FRAMES - 1) + 1), "x264")) if vectors else None
         agreed = reference(video.rgb_THWC)
-        found: dict[str, tuple[Shown, Sequence[np.ndarray], Sequence[np.ndarray]]] = {
-            name: (video, method(video.rgb_THWC), agreed) for name, method in methods.items()
-        }
+        lengths.append(np.linalg.norm(agreed[0], axis=-1).mean())
+        found: dict[str, tuple[Shown, Sequence[np.ndarray], Sequence[np.ndarray], float]] = {}
+        for name, method in methods.items():
+            flows, spent_ms = clocked(functools.partial(method, video.rgb_THWC))
+            found[name] = video, flows, agreed, spent_ms / len(flows[0])
         if vectors and video.vectors:
-            found["motion-vectors (as found)"] = video, video.vectors[:2], agreed
-        if again and again.vectors:
-            found["motion-vectors (x264)"] = again, again.vectors[:2], reference(again.rgb_THWC)
-        found["no flow at all"] = video, [np.zeros_like(flow) for flow in agreed], agreed
-        for name, (shown, flows, others) in found.items():
+            found["motion-vectors (as found)"] = video, video.vectors[:2], agreed, np.nan
+        if vectors:
+            again = decode(encode(raw_frames(path), "x264"))
+            assert again.vectors is not None
+            found["motion-vectors (x264)"] = again, again.vectors[:2], reference(again.rgb_THWC), np.nan
+        found["no flow at all"] = video, [np.zeros_like(flow) for flow in agreed], agreed, np.nan
+        for name, (shown, flows, others, spent_ms) in found.items():
             away = np.mean([np.linalg.norm(a - b, axis=-1).mean() for a, b in zip(flows, others, strict=True)])
-            bits = [np.linalg.norm(dequantise(*quantise(flow)) - flow, axis=-1) for flow in flows]
-            whole = [np.linalg.norm(np.rint(f / (s := np.abs(f).max() / 127 or 1)) * s - f, axis=-1).mean() for f in flows]
-            row = (away, unexplained(shown.rgb_THWC, flows[0]), np.mean(bits), np.max(bits), np.mean(whole))
+            row = (spent_ms, away, unexplained(shown.rgb_THWC, flows[0]), *error_of_storage(flows))
             table.setdefault(name, []).append(tuple(map(float, row)))
-    print(f"\n{len(paths)} clips; mean length of dis-medium's flow {speed(paths):.2f} pixels")
+    print(f"\n{len(paths)} clips; mean length of dis-medium's flow: {np.mean(lengths):.2f} pixels")
     heads = (
         "method",
-        "away from dis-medium",
+        "ms a stored frame",
+        "px from dis-medium",
         "grey levels unexplained",
         "8-bit error",
+        "one scale for all",
         "largest",
-        "with one scale for all frames",
     )
+    means = {name: (*np.mean(rows, axis=0)[:-1], max(row[-1] for row in rows)) for name, rows in table.items()}
+    show(heads, [(name, *(f"{mean:.4f}" for mean in row)) for name, row in means.items()])
+
+
+def error_of_storage(flows: Sequence[np.ndarray]) -> tuple[float, float, float]:
+    """Mean length of the error that 8 bits add, what it would be with one scale for a whole film, and the largest, in pixels."""
+    errors = [np.linalg.norm(dequantise(*quantise(flow)) - flow, axis=-1) for flow in flows]
+    scales = [float(np.abs(flow).max()) / 127 or 1.0 for flow in flows]
+    alone = [np.linalg.norm(np.rint(flow / scale) * scale - flow, axis=-1) for flow, scale in zip(flows, scales, strict=True)]
+    return float(np.mean(errors)), float(np.mean(alone)), float(np.max(errors))
+
+
+def show(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table in Markdown."""
     print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-    for name, rows in table.items():
-        away, rest, mean, _, whole = np.mean(rows, axis=0)
-        print(f"| {name} | {away:.2f} | {rest:.2f} | {mean:.4f} | {max(row[3] for row in rows):.3f} | {whole:.4f} |")
-    if vectors:
-        show_vector_cost(paths)
+    for row in rows:
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 def show_vector_cost(paths: Sequence[Path]) -> None:
     """Print what motion vectors add to the decoding of a clip."""
     for kind in ("as found", *ENCODERS):
-        plain = wanted = 0.0
+        plain, wanted = [], []
         for path in paths:
-            data = path if kind == "as found" else encode(raw_frames(path, STEP * (FRAMES - 1) + 1), kind).getvalue()
-            plain += processor_ms(functools.partial(decode, data, vectors=False))
-            wanted += processor_ms(functools.partial(decode, data))
-        stored = len(paths) * FRAMES
-        each, more = plain / stored, (wanted - plain) / stored
+            data = path if kind == "as found" else encode(raw_frames(path), kind).getvalue()
+            for times, vectors in ((plain, False), (wanted, True)):
+                times.append(min(clocked(functools.partial(decode, data, vectors=vectors))[1] for _ in range(3)) / FRAMES)
+        each, more = np.mean(plain), np.mean(wanted) - np.mean(plain)
         print(f"\n{kind}: {each:.2f} ms a stored frame to decode and shrink, {more:.2f} more for vectors", flush=True)
 
 
@@ -185,20 +200,11 @@ def unexplained(rgb_THWC: np.ndarray, forward: np.ndarray) -> float:
     return float(np.mean(differences))
 
 
-def speed(paths: Sequence[Path]) -> float:
-    """Mean length of the flow of clips."""
-    method = flow_method("dis-medium")
-    return float(np.mean([np.linalg.norm(method(decode(path).rgb_THWC)[0], axis=-1).mean() for path in paths]))
-
-
-def processor_ms(work: Callable[[], object]) -> float:
-    """Processor time of the quickest of three goes."""
-    best = float("inf")
-    for _ in range(3):
-        start = time.process_time()
-        work()
-        best = min(best, time.process_time() - start)
-    return best * 1000
+def clocked(work: Callable[[], Result]) -> tuple[Result, float]:
+    """Return what a function returns, and the milliseconds of processor time that it takes."""
+    start = time.process_time()
+    result = work()
+    return result, (time.process_time() - start) * 1000
 
 
 def encode(frames: np.ndarray, kind: str) -> io.BytesIO:
@@ -244,10 +250,11 @@ def decode(source: "Path | io.BytesIO | bytes", *, vectors: bool = True) -> Show
     return Shown(np.stack(pictures), field.finish() if field else None)
 
 
-def raw_frames(path: Path, count: int) -> np.ndarray:
-    """Read the first frames of a video as they are."""
+def raw_frames(path: Path) -> np.ndarray:
+    """Read as many frames as `decode` looks at, as they are."""
     with av.open(path) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in itertools.islice(container.decode(video=0), count)])
+        wanted = itertools.islice(container.decode(video=0), STEP * (FRAMES - 1) + 1)
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in wanted])
 
 
 if __name__ == "__main__":

@@ -133,6 +133,12 @@ def test_an_i_frame_carries_the_motion_on_and_is_not_counted_as_measured() -> No
     assert flow.measured == pytest.approx(2 / 3)
 
 
+def test_a_stretch_that_begins_in_the_middle_takes_the_first_motion_back() -> None:
+    flow = gather([hand_made(B, every(9, 9)), hand_made(B, every(9, 9)), hand_made(P, every(9, 9)), hand_made(P, every(4, 0))])
+    assert uniform(flow.backward) == [[4, 0]] * 3  # a first P frame's reference is unknown
+    assert flow.measured == pytest.approx(1 / 3)
+
+
 @pytest.mark.parametrize("changes", [{"interlaced_frame": True}, {"height": HEIGHT + 16}, {"side_data": {}}])
 def test_frames_without_usable_vectors_are_not_taken_for_stills(changes: dict[str, Any]) -> None:
     flow = gather([hand_made(I), hand_made(P, every(2, 0), **changes), hand_made(P, every(2, 0), **changes)])
@@ -150,8 +156,7 @@ def test_a_frame_that_is_stored_twice_does_not_move_in_between() -> None:
 
 def test_frames_before_the_first_mark_are_references_only() -> None:
     field = MotionField("h264", (HEIGHT, WIDTH), (HEIGHT, WIDTH), UPRIGHT)
-    frames = [hand_made(I), hand_made(P, every(100, 0)), hand_made(B), hand_made(B), hand_made(P, every(6, 0))]
-    for index, frame in enumerate(frames):
+    for index, frame in enumerate([hand_made(I), hand_made(P, every(100, 0)), *[hand_made(B)] * 2, hand_made(P, every(6, 0))]):
         field.add(frame)
         if index >= 2:
             field.mark()
@@ -168,16 +173,12 @@ def test_nothing_or_one_frame_has_no_flow() -> None:
 def test_blocks_outside_the_frame_and_endless_b_frames_do_no_harm() -> None:
     outside = [(6, 0, 9.0, 9.0), (0, 4, 9.0, 9.0), (-1, 0, 9.0, 9.0), (400, 400, 9.0, 9.0)]
     field = MotionField("h264", (HEIGHT, WIDTH), (HEIGHT, WIDTH), UPRIGHT)
-    field.add(hand_made(I))
-    field.mark()
-    field.add(hand_made(P, every(1, 0) + outside))
-    field.mark()
-    for _ in range(100):
-        field.add(hand_made(B, every(1, 0) + outside, outside))
+    for frame in (hand_made(I), hand_made(P, every(1, 0) + outside), *[hand_made(B, every(1, 0) + outside, outside)] * 100):
+        field.add(frame)
+        field.mark()
         assert len(field._run) < 40
-    field.mark()
     flow = field.finish()
-    assert np.isfinite(flow.backward).all()
+    assert flow.backward.shape == (101, HEIGHT, WIDTH, 2) and np.isfinite(flow.backward).all()
     assert uniform(flow.backward[:1]) == [[1, 0]]
 
 

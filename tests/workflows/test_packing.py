@@ -1,13 +1,16 @@
 """A preprocessed set: what its shards are called and hold, parts, failures, and going on."""
 
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from elo_cli.core.errors import DataError, LockedError, UsageError
+from elo_cli.core.files import partial_path, this_owner
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.listing import list_videos
 from elo_cli.data.video_set import SHARDS, VideoSet
@@ -105,12 +108,21 @@ def test_parts_unite_to_the_whole(folder: Path, tmp_path: Path, size: object) ->
 def test_parts_leave_each_others_unfinished_files_alone(folder: Path, tmp_path: Path) -> None:
     root = tmp_path / "set"
     plan = [json.loads(line) for line in self_planned(root, folder).read_text().splitlines()]
-    other = root / SHARDS / (plan[1]["shard"] + ".part")
-    own = root / SHARDS / (plan[0]["shard"] + ".part")
-    other.touch()
-    own.touch()
+    child = subprocess.Popen(["true"])
+    child.wait()
+    dead = this_owner().rpartition("-")[0] + f"-{child.pid}"
+    leftovers = {
+        (number, owner): partial_path(root / SHARDS / plan[number]["shard"], owner)
+        for number in (0, 1)
+        for owner in (dead, this_owner(), "another-host-1")
+    }
+    for path in leftovers.values():
+        path.touch()
+    os.utime(leftovers[0, "another-host-1"], (0, 0))
     pack(root, folder, part=Part(1, 4))
-    assert other.exists() and not own.exists()
+    gone = {key for key, path in leftovers.items() if not path.exists()}
+    # This process's own partial file became the shard; the one of another machine was a day old.
+    assert gone == {(0, dead), (0, this_owner()), (0, "another-host-1")}
 
 
 def self_planned(root: Path, folder: Path) -> Path:
@@ -237,3 +249,61 @@ def test_a_kill_during_planning_or_packing_leaves_no_trace(folder: Path, tmp_pat
     kept = (SHARD_FILES, "failures.jsonl", "plan.jsonl", "result.json")
     assert hashes(tmp_path / "set", *kept) == hashes(tmp_path / "whole", *kept)
     assert not [name for name in files(tmp_path / "set") if name.endswith(".part")]
+
+
+def test_parts_and_a_plain_run_may_be_at_work_at_once(folder: Path, tmp_path: Path) -> None:
+    settings = " ".join(f"--set preprocess.{key}={value}" for key, value in SETTINGS.items())
+    line = f"preprocess videos --out set {settings}"
+    running = [start(f"{line}{more}", tmp_path) for more in ("", " --part 1/2", " --part 2/2", " --part 1/3")]
+    codes = [finish(process)[0] for process in running]
+    assert set(codes) <= {0, 4}  # a plain run does not wait for another one to sum up
+    assert finish(start(line, tmp_path))[0] == 0
+    pack(tmp_path / "whole", folder)
+    assert hashes(tmp_path / "set", SHARD_FILES) == hashes(tmp_path / "whole", SHARD_FILES)
+    assert not [name for name in files(tmp_path / "set") if name.endswith(".part")]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_video_that_is_gone_is_no_failure(folder: Path, tmp_path: Path, size: int) -> None:
+    spoil(folder)
+    with pytest.raises(DataError):
+        pack(tmp_path / "set", folder, on_error="stop", videos_per_shard=size)
+    for name in ("000.mp4", "01b.mp4", "zz.avi"):
+        (folder / name).unlink()
+    result = pack(tmp_path / "set", folder, on_error="stop", retry=True, videos_per_shard=size)
+    assert (result["videos"], result["failed"]) == (4, 0)
+
+
+def test_a_list_that_says_something_else_is_refused(folder: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir())
+    listed = folder / "list.csv"
+    listed.write_text("path,label\n" + "".join(f"{name},one\n" for name in names))
+    pack(tmp_path / "set", listed)
+    listed.write_text("path,label\n" + "".join(f"{name},two\n" for name in names))
+    with pytest.raises(UsageError, match=f"{names[0]} was planned as label one, and is listed as label two now"):
+        pack(tmp_path / "set", listed)
+
+
+def test_failures_count_once(folder: Path, tmp_path: Path) -> None:
+    spoil(folder)
+    pack(tmp_path / "set", folder, videos_per_shard=9)
+    (shard,) = (tmp_path / "set").glob(SHARD_FILES)
+    shard.unlink()
+    (tmp_path / "set" / "failures.jsonl").write_text("someone has been here")
+    assert pack(tmp_path / "set", folder, videos_per_shard=9, max_failures=3)["failed"] == 3
+    assert len((tmp_path / "set" / "failures.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_source_that_changed_is_told(folder: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Notes(Unwatched):
+        def warn(self, message: str) -> None:
+            said.append(message)
+
+    pack(tmp_path / "set", folder, Notes())
+    assert not said
+    path = sorted(folder.iterdir())[0]
+    path.write_bytes(path.read_bytes() + b"more")
+    pack(tmp_path / "set", folder, Notes())
+    assert "1 source files are not as large" in said[0]
