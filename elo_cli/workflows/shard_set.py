@@ -124,7 +124,8 @@ class ShardSet:
                     publisher.publish(Path(outcome.shard))
                 failures = [failure for failure in outcome.failures if failure.video in self._paths]
                 done, failed = done + outcome.videos, failed + len(failures)
-                journal.extend([self._told(failure) for failure in failures])
+                if failures:
+                    journal.extend([self._told(failure) for failure in failures])
                 watch.advance("preprocessing", done, {"failed": failed})
                 self._judge(failed, failures)
         watch.finish("preprocessing")
