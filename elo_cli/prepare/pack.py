@@ -138,7 +138,7 @@ class _Packing:
     source: SourceVideo
     settings: PreprocessSettings
     report: Report
-    stage: str = "open"
+    stage: str = field(default="", init=False)
     flowless: str | None = field(default=None, init=False)  # why there is no flow
 
     def run(self) -> None:
@@ -154,8 +154,9 @@ class _Packing:
         self.writer.add_video(self.source.id, self._record(video, mark, size))
 
     def _enter(self, stage: str) -> None:
-        self.stage = stage
-        self.report(self.source.id, stage)
+        if stage != self.stage:  # a report wakes the parent process
+            self.stage = stage
+            self.report(self.source.id, stage)
 
     def _record(self, video: DecodedVideo, mark: str, size: int) -> VideoRecord:
         if self.flowless is not None:
