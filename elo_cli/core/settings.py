@@ -39,9 +39,7 @@ class PreprocessSettings(Section):
     max_segments: int = Field(3, ge=1, le=10_000, description="segments of one video at most, evenly spread")
     min_seconds: float = Field(0.5, ge=0, description="a shorter stretch than this is not kept")
     deinterlace: bool = Field(True, description="show one field of a frame that says it is interlaced, not two moments at once")
-    flow: FlowName = Field(
-        "dis-fast", description="how optical flow is estimated; docs/flow.md compares the methods"
-    )
+    flow: FlowName = Field("dis-fast", description="how optical flow is estimated; docs/flow.md compares the methods")
     flow_weights: str | None = Field(
         None, description="file of RAFT's weights (torchvision's, .pth or .safetensors); only for raft"
     )
