@@ -52,7 +52,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folder_without_videos_and_one_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "notes.txt").write_text("no film")
-    refused(elo("preprocess none", tmp_path), 3, "There is no video in", "Videos end in .3gp", ".mp4")
+    refused(elo("preprocess none", tmp_path), 3, "There is no video in", "Videos end in .3g2", ".mp4")
     refused(elo("preprocess nowhere", tmp_path), 3, "nowhere cannot be read: No such file or directory", "Check the path")
     refused(elo("preprocess none/notes.txt", tmp_path), 3, "notes.txt, line 1: there is no file", "Paths are relative")
     (tmp_path / "none" / "notes.pdf").write_text("no film")
