@@ -194,6 +194,8 @@ class _Film:
         segment's first.
         """
         reader, plan, origin_s = self._reader, self._plan, self._first.time_s
+        if not plan.vectors:  # those lead from each picture to the next
+            reader.needed = lambda from_s, to_s: from_s >= origin_s + start_s - EPSILON_S
         shown = reader.next()
         while shown is not None and shown.time_s < origin_s + start_s - EPSILON_S:
             shown = reader.next()
@@ -205,13 +207,21 @@ class _Film:
             count = min(count, math.floor((origin_s + end_s - begin_s + EPSILON_S) * plan.fps))
         if count < plan.min_frames:
             return None
+
+        def first_from(time_s: float) -> int:
+            """The first k of the segment whose time is not before this one; `count` beyond its end."""
+            return math.ceil(min((time_s - EPSILON_S - begin_s) * plan.fps, count))
+
+        def needed(from_s: float, to_s: float) -> bool:
+            return first_from(from_s) == count or first_from(from_s) < first_from(to_s)
+
+        if not plan.vectors:
+            reader.needed = needed
         sheet = _Sheet(self._canvas, count, self._field(shown) if plan.vectors else None)
         while sheet.filled < count:
             following = reader.next()
             until_s = shown.time_s + shown.duration_s if following is None else following.time_s
-            # The first k whose time is not before `until_s`.
-            upto = min(count, math.ceil(min((until_s - EPSILON_S - begin_s) * plan.fps, count)))
-            sheet.show(shown, upto)
+            sheet.show(shown, first_from(until_s))
             if following is None:
                 break
             shown = following

@@ -4,22 +4,22 @@ import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import av
 import av.error
 from av.container import InputContainer
 from av.frame import Frame
 from av.stream import Stream
+from av.video.stream import VideoStream
 
-from elo_cli.prepare.container import Log, trim
+from elo_cli.prepare.container import Log, rate, trim
+from elo_cli.prepare.foresight import TELLING, Needed, Packets, foresee
 
 HELD_BYTES = 2**25  # files up to this size are read once; of larger ones only what is kept
 SEEK_MARGIN_S = 0.5  # FFmpeg seeks by decoding time, which runs ahead of presentation time
 END_S = 2.0  # a film may end so much before its header says: sound is often longer than pictures
 MAX_READ_ERRORS = 16  # some demuxers repeat one error forever
-
-Packets: TypeAlias = "Iterator[av.Packet[Any] | None]"  # None stands for a place that cannot be read
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,17 @@ class Reel:
         times_s = (_time(packet, unit) for packet in _read(self._container, [stream]) if packet is not None and packet.size)
         return any(found_s is not None and found_s > time_s - END_S for found_s in times_s)
 
-    def decode(self, stream: Stream, from_s: float | None = None) -> Iterator[tuple[list[Frame], bool]]:
+    def decode(
+        self, stream: Stream, from_s: float | None = None, needed: Needed | None = None
+    ) -> Iterator[tuple[list[Frame], bool]]:
         """Return an iterator over the frames that each packet gives, and whether it was refused or complained of.
 
         Args:
             stream: one of the streams of this reel; what was begun before ends, of a large file for all streams.
             from_s: begin at a packet from which decoding can start and which is surely no later, in
                 seconds of the stream's clock; None: at the beginning.
+            needed: is asked for each picture before it is decoded, by when it is shown, in seconds of the
+                stream's clock; one that is not needed may be left out. None: all are.
 
         Raises:
             av.error.FFmpegError: a large file cannot seek. Never while iterating.
@@ -116,16 +120,16 @@ class Reel:
         stream.codec_context.flush_buffers()
         if self.held:
             kept = self._packets[stream.index]
-            return self._frames(stream, iter(kept[_start(kept, from_s, float(stream.time_base or 0)) :]))
+            return self._frames(stream, iter(kept[_start(kept, from_s, float(stream.time_base or 0)) :]), needed)
         if from_s is not None:
             self._container.seek(math.floor(from_s / float(stream.time_base or 1)), stream=stream, backward=True)
         elif self._read:
             self._container.seek(0, backward=True)
         self._read = True
-        return self._frames(stream, _read(self._container, [stream]))
+        return self._frames(stream, _read(self._container, [stream]), needed)
 
-    def _frames(self, stream: Stream, packets: Packets) -> Iterator[tuple[list[Frame], bool]]:
-        for packet in packets:
+    def _frames(self, stream: Stream, packets: Packets, needed: Needed | None) -> Iterator[tuple[list[Frame], bool]]:
+        for packet in packets if needed is None else _leaving_out(stream, packets, needed):
             complaints = len(self._log)
             frames: list[Frame] = []
             bad = packet is None
@@ -143,6 +147,21 @@ class Reel:
         except av.error.FFmpegError:
             rest = []
         yield rest, False
+
+
+def _leaving_out(stream: Stream, packets: Packets, needed: Needed) -> Packets:
+    """Yield packets, and before each tell the decoder to leave its picture out if nothing and nobody needs it."""
+    context = stream.codec_context
+    if not isinstance(stream, VideoStream) or context.name not in TELLING:
+        yield from packets
+        return
+    leaving_out = False
+    context.skip_frame = "DEFAULT"
+    for packet, shown in foresee(packets, float(stream.time_base or 0), 1 / rate(stream)):
+        if leaving_out != (shown is not None and not needed(*shown)):
+            leaving_out = not leaving_out
+            context.skip_frame = "NONREF" if leaving_out else "DEFAULT"
+        yield packet
 
 
 def _start(packets: "Sequence[av.Packet[Any] | None]", from_s: float | None, unit: float) -> int:
