@@ -136,6 +136,8 @@ def test_a_wrong_value_says_what_is_allowed(assignment: str, rest: str, tmp_path
 def test_a_rule_over_two_values_is_told_in_its_own_words(tmp_path: Path) -> None:
     error = fails("proxy.clip.crop_area=[1, 0.5]", folder=tmp_path)
     assert error.message.startswith("proxy.clip (--set proxy.clip.crop_area): crop_area must be two numbers")
+    assert "flow raft needs the file of torchvision's weights" in fails("preprocess.flow=raft", folder=tmp_path).message
+    assert "for flow raft alone, and flow is dis-fast" in fails("preprocess.flow_weights=w.pth", folder=tmp_path).message
 
 
 def test_several_wrong_values_get_a_line_each(tmp_path: Path) -> None:

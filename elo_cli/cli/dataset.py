@@ -1,6 +1,7 @@
 """`elo dataset`: look into a preprocessed set: what it holds, whether it is whole, what it looks like."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,7 @@ def overview(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
-@with_common
+@functools.partial(with_common, without=("seed", "resume"))
 def info(common: Common, data: Folder = None) -> None:
     """Say what a set holds.
 
@@ -38,7 +39,7 @@ def info(common: Common, data: Folder = None) -> None:
     run_workflow("dataset_info", common, data=data)
 
 
-@with_common
+@functools.partial(with_common, without=("seed", "resume"))
 def verify(common: Common, data: Folder = None) -> None:
     """Check a set, and name what is damaged.
 
@@ -49,7 +50,7 @@ def verify(common: Common, data: Folder = None) -> None:
         run_workflow("dataset_verify", common, data=data)
 
 
-@with_common
+@functools.partial(with_common, without=("resume",))
 def sample(
     common: Common,
     data: Folder = None,

@@ -87,7 +87,7 @@ Strategy = Annotated[
 
 @dataclass(frozen=True)
 class Common:
-    """The options of every long command, and the use of the command line that they came with."""
+    """The options of every long command, and the use of the command line that they came with; None where a command lacks one."""
 
     preset: Annotated[
         str | None,
@@ -137,7 +137,7 @@ class Common:
         typer.Option("--json", rich_help_panel=_SHARED, help="Print the result as one JSON document."),
     ] = False
     resume: Annotated[
-        bool,
+        bool | None,
         typer.Option("--resume/--fresh", rich_help_panel=_SHARED, help="Go on with the run that is there, or begin beside it."),
     ] = True
     debug: Annotated[
@@ -147,16 +147,17 @@ class Common:
     invocation: Invocation = field(default_factory=Invocation)
 
 
-def with_common(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, in place of its parameter `common`, the options that `Common` declares."""
+def with_common(function: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
+    """Give a command, in place of its parameter `common`, the options that `Common` declares; `without` those that it ignores."""
     hints = get_type_hints(Common, include_extras=True)
-    names = [option.name for option in fields(Common) if option.name != "invocation"]
+    names = [option.name for option in fields(Common) if option.name not in ("invocation", *without)]
 
     @functools.wraps(function)
     def command(context: typer.Context, **given: Any) -> None:
         invocation = Invocation.of(context)
         options = {name: given.pop(name) for name in names}
         invocation.debug = invocation.debug or options["debug"]
+        options = dict.fromkeys(without) | options
         function(Common(**options, invocation=invocation), **given)
 
     own = [parameter for name, parameter in inspect.signature(function).parameters.items() if name != "common"]

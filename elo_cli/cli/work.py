@@ -36,7 +36,9 @@ def run_workflow(verb: str, common: Common, shorthands: Mapping[str, object] | N
         _show_settings(settings, as_json=common.as_json)
         return
     workflow = importlib.import_module(f"elo_cli.workflows.{verb}")
-    arguments = {"settings": settings, "fresh": not common.resume, **places}
+    arguments = {"settings": settings, **places}
+    if common.resume is not None:
+        arguments["fresh"] = not common.resume
     if common.dry_run:
         outcome = workflow.plan(**arguments)
         if not common.as_json:

@@ -72,8 +72,12 @@ class PreprocessSettings(Section):
                 f"a segment of {self.segment_seconds:g} s needs about {largest / 2**30:.1f} GiB, over half of worker_memory:"
                 " shorten segment_seconds (and raise max_segments), or raise worker_memory"
             )
-        if (self.flow_weights is not None) != (self.flow == "raft"):
-            raise ValueError("flow_weights names the file of RAFT's weights: it goes with flow raft, and only with it")
+        if self.flow == "raft" and self.flow_weights is None:
+            raise ValueError(
+                "flow raft needs the file of torchvision's weights: set flow_weights; docs/flow.md says where they are"
+            )
+        if self.flow != "raft" and self.flow_weights is not None:
+            raise ValueError(f"flow_weights is for flow raft alone, and flow is {self.flow}")
         return self
 
     def content(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _read_text(source: Path) -> Iterator[Row]:
     with open(source, "rb") as stream:
         for number, line in _lines(stream, source):
             name = line.rstrip(b"\n").removesuffix(b"\r")
-            if name:
+            if name.strip():
                 yield Row(number, os.fsdecode(name))
 
 
@@ -97,7 +97,10 @@ def _places(columns: list[str], source: Path, endings: frozenset[str]) -> list[i
     """Return which column of a CSV holds each of COLUMNS, None where none does."""
     if "path" not in columns:
         hint = f"The first line names the columns: {_HEADER}."
-        if any(word.lower().endswith(tuple(endings)) for column in columns for word in column.split()):
+        other = next((mark for mark in ";\t|" if "path" in columns[0].split(mark)), None) if columns else None
+        if other is not None:
+            hint = f"Its columns are parted by {other!r}: save it with commas."
+        elif any(word.lower().endswith(tuple(endings)) for column in columns for word in column.split()):
             hint = (
                 "It begins with a video: the list lacks its header. Columns are parted by commas, and the first line"
                 f" names them: {_HEADER}."

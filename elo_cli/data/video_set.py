@@ -176,10 +176,6 @@ class VideoSet:
         # A sum does not depend on the order, and so not on which shard holds which video.
         self.fingerprint = hashlib.sha256(canonical([settings, f"{total:x}"]).encode()).hexdigest()[:16]
 
-    def shard(self, number: int) -> Shard:
-        """Open a shard by its number, as segments name it."""
-        return self.shards[number]
-
     def has(self, modality: str, *, everywhere: bool = False) -> bool:
         """Say whether any segment carries the modality, or all of them."""
         carrying = self.videos.carrying(modality)

@@ -25,7 +25,7 @@ _TOP_SUSPECTS = 10
 Key = TypeVar("Key")
 
 
-def plan(*, settings: Settings, data: Path | None, fresh: bool) -> Outcome:
+def plan(*, settings: Settings, data: Path | None) -> Outcome:
     """Say what `run` would look at; writes nothing, as `run` does not either."""
     root = set_root(settings, data)
     shards = len(shard_files(root))
@@ -33,13 +33,12 @@ def plan(*, settings: Settings, data: Path | None, fresh: bool) -> Outcome:
     return Outcome({"data": str(root), "shards": shards}, (table,))
 
 
-def run(*, settings: Settings, data: Path | None, fresh: bool, watch: Watch) -> Outcome:
+def run(*, settings: Settings, data: Path | None, watch: Watch) -> Outcome:
     """Read the headers of all shards, and a sample of the flow, and count.
 
     Args:
         settings: they name the workspace.
         data: the set; the newest one if not given.
-        fresh: means nothing here.
         watch: is told of the progress, and of files that cannot be read: they are not counted.
 
     Raises:

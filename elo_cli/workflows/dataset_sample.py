@@ -30,7 +30,7 @@ _SILENCE = {
 }
 
 
-def plan(*, settings: Settings, data: Path | None, fresh: bool, clips: int, out: Path | None) -> Outcome:
+def plan(*, settings: Settings, data: Path | None, clips: int, out: Path | None) -> Outcome:
     """Say what `run` would draw; writes nothing."""
     root = set_root(settings, data)
     target = _target(root, out)
@@ -39,13 +39,12 @@ def plan(*, settings: Settings, data: Path | None, fresh: bool, clips: int, out:
     return Outcome(result, (Table("A sheet would show", ("set", "clips", "seed", "into"), (row,)),))
 
 
-def run(*, settings: Settings, data: Path | None, fresh: bool, watch: Watch, clips: int, out: Path | None) -> Outcome:
+def run(*, settings: Settings, data: Path | None, watch: Watch, clips: int, out: Path | None) -> Outcome:
     """Draw a contact sheet of random segments, of different videos as long as there are any.
 
     Args:
         settings: they name the workspace and the seed.
         data: the set; the newest one if not given.
-        fresh: means nothing here.
         watch: is told of shards that cannot be read.
         clips: how many, 1 to `MOST_CLIPS`; fewer are shown where the set has fewer segments.
         out: the picture; `contact-sheet.png` in the set if not given. An earlier sheet is replaced.

@@ -60,7 +60,7 @@ def shard_files(root: Path) -> list[Path]:
     return sorted((root / SHARDS).glob("*" + ENDING))
 
 
-def plan(*, settings: Settings, data: Path | None, fresh: bool) -> Outcome:
+def plan(*, settings: Settings, data: Path | None) -> Outcome:
     """Say what `run` would read; writes nothing, as `run` does not either."""
     root = set_root(settings, data)
     sizes = [path.stat().st_size for path in shard_files(root)]
@@ -71,13 +71,12 @@ def plan(*, settings: Settings, data: Path | None, fresh: bool) -> Outcome:
     )
 
 
-def run(*, settings: Settings, data: Path | None, fresh: bool, watch: Watch) -> Outcome:
+def run(*, settings: Settings, data: Path | None, watch: Watch) -> Outcome:
     """Compare a set with its checksums, its settings and its plan.
 
     Args:
         settings: they name the workspace.
         data: the set; the newest one if not given.
-        fresh: means nothing here.
         watch: is told of the progress.
 
     Returns:

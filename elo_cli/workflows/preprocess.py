@@ -1,6 +1,5 @@
 """`elo preprocess`: a folder or list of videos → a folder of immutable shards."""
 
-import math
 import os
 import shutil
 from pathlib import Path
@@ -34,25 +33,35 @@ def plan(
 ) -> Outcome:
     """Say what `run` would do; writes nothing."""
     if check:
-        return dataset_verify.plan(settings=settings, data=_checked(source, out, root, part, retry=retry), fresh=fresh)
+        return dataset_verify.plan(settings=settings, data=_checked(source, out, root, part, retry=retry))
     given = settings.preprocess
     listed = _listed(source, root)
     _check(given)
-    shards = math.ceil(len(listed) / shard_size(given, len(listed)))
+    size = shard_size(given, len(listed))
+    firsts = range(0, len(listed), size)
     if part is not None:
         share = Part.parse(part)
-        shards = len(range(share.number - 1, shards, share.of))
+        firsts = firsts[share.number - 1 :: share.of]
+        listed = [video for first in firsts for video in listed[first : first + size]]
     place = _place(settings, out, fresh=fresh)
     source_bytes = sum(_bytes(video) for video in listed)
     largest = len(listed) * given.max_segments * _segment_bytes(given)
     free = shutil.disk_usage(next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())).free
     result = {
-        "videos": len(listed), "shards": shards, "source_bytes": source_bytes, "bytes_at_most": round(largest),
+        "videos": len(listed), "shards": len(firsts), "source_bytes": source_bytes, "bytes_at_most": round(largest),
         "free_bytes": free, "out": str(place),
     }  # fmt: skip
     columns = ("videos", "source", "shards", "stored at most", "free there", "workers", "into")
     workers = processors() if given.workers == "auto" else given.workers
-    row = (str(len(listed)), size_text(source_bytes), str(shards), size_text(largest), size_text(free), str(workers), str(place))
+    row = (
+        str(len(listed)),
+        size_text(source_bytes),
+        str(len(firsts)),
+        size_text(largest),
+        size_text(free),
+        str(workers),
+        str(place),
+    )
     return Outcome(result, (Table("Preprocess would do", columns, (row,)),))
 
 
@@ -87,7 +96,7 @@ def run(
     """
     if check:
         place = _checked(source, out, root, part, retry=retry)
-        return dataset_verify.run(settings=settings, data=place, fresh=fresh, watch=watch)
+        return dataset_verify.run(settings=settings, data=place, watch=watch)
     listed = _listed(source, root)
     _check(settings.preprocess)
     assert source is not None

@@ -35,10 +35,10 @@ def test_each_command_hands_over_what_was_typed(
     asked = []
     monkeypatch.setattr(module, act, lambda **given: (asked.append(given), Outcome({"n": 1}))[1])
     monkeypatch.delenv("ELO_SHARDS", raising=False)
-    assert elo(*line.split(), "--seed", "7", *(["--dry-run"] if act == "plan" else [])).exit_code == 0
+    assert elo(*line.split(), "--set", "workspace=w", *(["--dry-run"] if act == "plan" else [])).exit_code == 0
     [given] = asked
     settings = given.pop("settings")
-    assert isinstance(settings, Settings) and settings.seed == 7 and given.pop("fresh") is False
+    assert isinstance(settings, Settings) and settings.workspace == "w"
     assert (given.pop("watch", None) is not None) == (act == "run")
     assert given == expected
 

@@ -141,7 +141,7 @@ def test_text_lists_with_more_than_paths_are_refused(tmp_path: Path) -> None:
     assert "line 3: 'Archery//a b.avi' was listed on line 1 already" in refusal(tmp_path / "list.txt")
     (tmp_path / "list.txt").write_bytes(b"\0" * 2**21)
     assert "line 1: it is longer than 1048576 bytes" in refusal(tmp_path / "list.txt")
-    (tmp_path / "list.txt").write_text("\n\n")
+    (tmp_path / "list.txt").write_text("\n \t\r\n")
     assert "There is no video in" in refusal(tmp_path / "list.txt")
 
 
@@ -233,7 +233,7 @@ def test_lines_are_counted_through_quotes_blank_lines_and_carriage_returns(tmp_p
 HEADERS = {
     "a.mp4,walk": "it begins with a video", "some/A.MP4 17": "it begins with a video",
     "path,label,path": "", "path, label": "", "label,youtube_id,time_start,time_end,split": "annotations as Kinetics has them",
-    "path\tlabel": "the first line names the columns",
+    "path\tlabel": "its columns are parted by '\\t': save it with commas", "path;label": "parted by ';'", "label|path": "parted by '|'",
 }  # fmt: skip
 
 

@@ -133,7 +133,7 @@ def test_flow_has_the_scale_of_its_own_frame(tmp_path: Path, quality: int | None
     videos = write_set(tmp_path, videos=1, segments=1, height=16, width=16, quality=quality)
     clip = ClipSettings(frames=4, stride=stride, size=16, future=2, crop_area=(1.0, 1.0), flip=0.0)
     shown = np.minimum(start + np.arange(4) * stride, 13)
-    stored = {name: videos.shard(0).read(0, name, 0, 14)[shown] for name in ("flow", "flow_backward")}
+    stored = {name: videos.shards[0].read(0, name, 0, 14)[shown] for name in ("flow", "flow_backward")}
     for backward, name in enumerate(stored):
         source = Source("flow", "clip", bool(backward))
         got = ClipReader(videos, clip).read(videos.videos[0].segments[0], source, start, transforms.central_place(16, 16))

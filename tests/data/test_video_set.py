@@ -62,7 +62,7 @@ def test_records_are_those_of_the_shards(tmp_path: Path) -> None:
     assert len(videos.videos) == 8
     for video in videos.videos:
         for one in video.segments:
-            shard = videos.shard(one.shard)
+            shard = videos.shards[one.shard]
             assert shard.segments[one.index] == one.record and one.record.video == video.id
             assert type(one.record.frames) is int and type(one.record.flow) is bool and type(one.record.start_s) is float
     assert videos.settings == RAW and videos.rates == StoredRates(10.0, 0.05, 8)

@@ -32,7 +32,7 @@ def shards(videos: VideoSet) -> Read:
     """Read from the preprocessed set."""
 
     def read(segment: Segment, start: int) -> np.ndarray:
-        frames = videos.shard(segment.shard).read(segment.index, "rgb", start, start + SPAN)
+        frames = videos.shards[segment.shard].read(segment.index, "rgb", start, start + SPAN)
         return np.ascontiguousarray(frames[::STRIDE])
 
     return read

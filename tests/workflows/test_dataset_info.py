@@ -19,7 +19,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def info(root: Path, watch: Unwatched | None = None) -> Outcome:
-    return dataset_info.run(settings=Settings(), data=root, fresh=False, watch=watch or Unwatched())
+    return dataset_info.run(settings=Settings(), data=root, watch=watch or Unwatched())
 
 
 def test_the_numbers_of_a_set(root: Path) -> None:
@@ -72,4 +72,4 @@ def test_what_cannot_be_read_is_left_out_aloud(root: Path) -> None:
 
 
 def test_a_plan_counts_shards(root: Path) -> None:
-    assert dataset_info.plan(settings=Settings(), data=root, fresh=False).result == {"data": str(root), "shards": 2}
+    assert dataset_info.plan(settings=Settings(), data=root).result == {"data": str(root), "shards": 2}

@@ -19,7 +19,7 @@ def root(tmp_path: Path) -> Path:
 
 def sample(root: Path, clips: int = 3, seed: int = 0, out: Path | None = None, watch: Unwatched | None = None) -> Outcome:
     settings = Settings(seed=seed)
-    return dataset_sample.run(settings=settings, data=root, fresh=False, watch=watch or Unwatched(), clips=clips, out=out)
+    return dataset_sample.run(settings=settings, data=root, watch=watch or Unwatched(), clips=clips, out=out)
 
 
 def test_a_sheet_is_a_function_of_the_seed(root: Path) -> None:
@@ -68,5 +68,5 @@ def test_damaged_shards_are_left_out_of_the_sheet_aloud(root: Path) -> None:
 
 def test_a_plan_writes_nothing(root: Path) -> None:
     before = sorted(root.rglob("*"))
-    planned = dataset_sample.plan(settings=Settings(), data=root, fresh=False, clips=5, out=None)
+    planned = dataset_sample.plan(settings=Settings(), data=root, clips=5, out=None)
     assert planned.result["out"] == str(root / "contact-sheet.png") and sorted(root.rglob("*")) == before

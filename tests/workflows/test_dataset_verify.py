@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def verify(root: Path, watch: Unwatched | None = None) -> Outcome:
-    return dataset_verify.run(settings=Settings(), data=root, fresh=False, watch=watch or Unwatched())
+    return dataset_verify.run(settings=Settings(), data=root, watch=watch or Unwatched())
 
 
 def damage(root: Path) -> dict[str, dict[str, Any]]:
@@ -160,7 +160,7 @@ def test_a_request_to_stop_is_heard_between_shards(root: Path) -> None:
 
 def test_the_newest_set_is_found_finished_or_not(root: Path, tmp_path: Path) -> None:
     settings = Settings(workspace=str(tmp_path / "space"))
-    ask: dict[str, Any] = {"settings": settings, "data": None, "fresh": False}
+    ask: dict[str, Any] = {"settings": settings, "data": None}
     with pytest.raises(DataError, match="no preprocessed set"):
         dataset_verify.plan(**ask)
     shutil.copytree(root, tmp_path / "space" / "dataset")
@@ -172,4 +172,4 @@ def test_the_newest_set_is_found_finished_or_not(root: Path, tmp_path: Path) -> 
         "data": str(tmp_path / "space" / "dataset"), "shards": 2, "bytes": verify(root).result["bytes"],
     }  # fmt: skip
     with pytest.raises(DataError, match="is not a preprocessed set"):
-        dataset_verify.plan(settings=settings, data=tmp_path, fresh=False)
+        dataset_verify.plan(settings=settings, data=tmp_path)

@@ -5,15 +5,17 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from elo_cli.core.errors import LockedError, UsageError
 from elo_cli.core.files import partial_path, this_owner
+from elo_cli.core.settings import Settings
 from elo_cli.data.video_set import SHARDS
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.lock import hold
-from elo_cli.workflows import packing
+from elo_cli.workflows import packing, preprocess
 from elo_cli.workflows.packing import Part
 from tests.support.commands import files, finish, hashes, start
 from tests.support.packing import SETTINGS, SHARD_FILES, pack, spoil
@@ -38,6 +40,16 @@ def test_parts_unite_to_the_whole(folder: Path, tmp_path: Path, size: object) ->
     shutil.copytree(tmp_path / "place2" / SHARDS, tmp_path / "place1" / SHARDS, dirs_exist_ok=True)
     assert pack(tmp_path / "place1", folder, videos_per_shard=size) == whole
     assert hashes(tmp_path / "whole", f"{SHARDS}/*") == hashes(tmp_path / "place1", f"{SHARDS}/*")
+
+
+def test_the_plans_of_parts_add_up(folder: Path, tmp_path: Path) -> None:
+    settings = Settings.model_validate({"preprocess": SETTINGS | {"videos_per_shard": 3}})
+    ask: dict[str, Any] = {"settings": settings, "source": folder, "out": tmp_path / "set", "fresh": False}
+    whole, *shares = (preprocess.plan(**ask, part=part).result for part in (None, "1/3", "2/3", "3/3"))
+    assert [share["videos"] for share in shares] == [3, 1, 0]
+    for count in ("videos", "shards", "source_bytes", "bytes_at_most"):
+        assert sum(share[count] for share in shares) == whole[count] > 0
+    assert not (tmp_path / "set").exists()
 
 
 def test_parts_leave_each_others_unfinished_files_alone(folder: Path, tmp_path: Path) -> None:
