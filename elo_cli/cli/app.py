@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from elo_cli.cli import benchmark, dataset, demo, evolve, extract_features, preprocess, presets, pretrain, proxy_search
+from elo_cli.cli import benchmark, dataset, demo, evolve, extract_features, losses, preprocess, presets, pretrain, proxy_search
 from elo_cli.cli.faults import report
 from elo_cli.cli.group import QuickGroup
 from elo_cli.cli.options import Invocation
@@ -99,6 +99,7 @@ def build() -> typer.Typer:
     for name, module in _COMMANDS.items():
         app.command(name, epilog=f"Example: {module.EXAMPLE}")(module.command)
     app.add_typer(dataset.build())
+    app.add_typer(losses.build())
     app.add_typer(presets.build())
     return app
 

@@ -148,12 +148,14 @@ class Common:
 
 
 def with_common(function: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
-    """Give a command, in place of its parameter `common`, the options that `Common` declares; `without` those that it ignores."""
+    """Give a command (or a group), in place of its parameter `common`, the options that `Common` declares; `without` those that it ignores."""
     hints = get_type_hints(Common, include_extras=True)
     names = [option.name for option in fields(Common) if option.name not in ("invocation", *without)]
 
     @functools.wraps(function)
     def command(context: typer.Context, **given: Any) -> None:
+        if context.invoked_subcommand is not None:  # a group with something to do of its own does it only without a command
+            return
         invocation = Invocation.of(context)
         options = {name: given.pop(name) for name in names}
         invocation.debug = invocation.debug or options["debug"]

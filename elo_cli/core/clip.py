@@ -70,7 +70,7 @@ class ClipBatch:
             stored frame, `audio` (B,1,F,T') log-mel of zero mean and about unit variance.
         present: for each source whether a clip has it, (B,) bool; absent clips are zeros.
         ids: the id of each clip's video.
-        video_B: a number for each clip's video: equal numbers, equal videos.
+        video_B: the number of each clip's video in its set.
     """
 
     inputs: "Mapping[Source, Tensor]"

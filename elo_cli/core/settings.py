@@ -89,6 +89,27 @@ class PreprocessSettings(Section):
         return content | {"flow_weights": PurePath(self.flow_weights).name if self.flow_weights else None}
 
 
+class AugmentSettings(Section):
+    """How the look of training clips is changed; the paper is silent, so nothing is unless asked for."""
+
+    brightness: float = Field(0.0, ge=0, le=4, description="the factor is drawn from 1 ± this; likewise contrast and saturation")
+    contrast: float = Field(0.0, ge=0, le=4, description="strength of random contrast")
+    saturation: float = Field(0.0, ge=0, le=4, description="strength of random saturation")
+    hue: float = Field(0.0, ge=0, le=0.5, description="largest turn of the colour wheel, in turns")
+    jitter: float = Field(0.8, ge=0, le=1, description="probability of these four")
+    grey: float = Field(0.0, ge=0, le=1, description="probability of losing all colour")
+    blur: float = Field(0.0, ge=0, le=1, description="probability of a Gaussian blur")
+    blur_sigma: tuple[float, float] = Field(
+        (0.1, 2.0), strict=False, description="its least and largest deviation, in pixels of a clip of 224 rows"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "AugmentSettings":
+        if not 0 <= self.blur_sigma[0] <= self.blur_sigma[1]:
+            raise ValueError("blur_sigma must be two numbers with 0 <= smaller <= larger")
+        return self
+
+
 class ClipSettings(Section):
     """What training draws from a segment."""
 
@@ -97,12 +118,18 @@ class ClipSettings(Section):
     size: int = Field(112, ge=16, le=512, description="rows and columns of a clip after cropping")
     future: int = Field(4, ge=1, le=64, description="frames that the predict task foretells (N; the paper: 4)")
     crop_area: tuple[float, float] = Field((0.5, 1.0), strict=False, description="share of the frame that a random crop keeps")
+    crop_aspect: tuple[float, float] = Field(
+        (1.0, 1.0), strict=False, description="least and largest width of a crop for each unit of its height"
+    )
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring a clip left to right")
+    augment: AugmentSettings = AugmentSettings()  # type: ignore[call-arg]
 
     @model_validator(mode="after")
     def _ordered(self) -> "ClipSettings":
         if not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
             raise ValueError("crop_area must be two numbers with 0 < smaller <= larger <= 1")
+        if not 0.1 <= self.crop_aspect[0] <= self.crop_aspect[1] <= 10:
+            raise ValueError("crop_aspect must be two numbers with 0.1 <= smaller <= larger <= 10")
         return self
 
     @property
@@ -120,6 +147,30 @@ class EncoderSettings(Section):
     width: int = Field(64, ge=4, le=256, description="channels of the first stage (64 is the full network)")
 
 
+class ClusterSettings(Section):
+    """The pseudo-labels of the cluster task."""
+
+    number: int = Field(50, ge=2, description="clusters, at most; never more than half of the videos (the paper is silent)")
+    every: int = Field(500, ge=1, description="steps from one k-means to the next; the first ones come sooner")
+    momentum: float = Field(0.5, ge=0, lt=1, description="what a video's vector keeps of itself when it is seen again")
+
+
+class AggregationSettings(ClusterSettings):
+    """Local aggregation; the values are those of its paper, but for the number of clusters and clusterings."""
+
+    clusterings: int = Field(3, ge=1, le=100, description="runs of k-means whose clusters are united (its paper: 10)")
+    neighbours: int = Field(4096, ge=2, description="background neighbours of a clip, at most")
+    temperature: float = Field(0.07, gt=0, description="temperature of the neighbours' weights")
+
+
+class SpecAugmentSettings(Section):
+    """Stripes of the spectrogram that the sound's encoder does not see (Park et al. 2019); targets are whole."""
+
+    masks: int = Field(0, ge=0, le=16, description="stripes along time, and as many along mel bands")
+    time: float = Field(0.2, ge=0, le=1, description="largest share of the clip that one stripe covers")
+    mels: float = Field(0.2, ge=0, le=1, description="largest share of the mel bands that one stripe covers")
+
+
 class ObjectiveSettings(Section):
     """Which terms exist and the form of their losses (Eq. 1, 2, 6, 7, 8)."""
 
@@ -130,6 +181,9 @@ class ObjectiveSettings(Section):
     margin: float = Field(1.0, gt=0, description="α of Eq. 8 (the paper is silent)")
     embed_form: Literal["margin", "infonce"] = Field("margin", description="margin: Eq. 8; infonce: over the batch")
     temperature: float = Field(0.1, gt=0, description="temperature of the InfoNCE form")
+    spec_augment: SpecAugmentSettings = SpecAugmentSettings()  # type: ignore[call-arg]
+    cluster: ClusterSettings = ClusterSettings()  # type: ignore[call-arg]
+    aggregate: AggregationSettings = AggregationSettings()  # type: ignore[call-arg]
     distill_sites: tuple[Literal[1, 2, 3, 4], ...] = Field(
         (1, 2, 3, 4), strict=False, description="stages that distillation acts on"
     )
@@ -149,6 +203,7 @@ class TrainSettings(Section):
     weight_decay: float = Field(1e-4, ge=0, description="weight decay")
     warmup: float = Field(0.05, ge=0, le=1, description="share of the steps over which the learning rate rises")
     clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no bound (the paper is silent)")
+    max_skipped: int = Field(10, ge=0, description="steps with a term or gradient that is not finite; more stop the run")
     checkpoint_every: int = Field(500, ge=1, description="steps from one checkpoint to the next")
 
 

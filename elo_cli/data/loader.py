@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from elo_cli.core.clip import ClipBatch, Source, Window
+from elo_cli.core.clip import CHANNELS, MODALITIES, ClipBatch, Source, Window
 from elo_cli.core.settings import ClipSettings
 from elo_cli.data import transforms
+from elo_cli.data.augment import Look
 from elo_cli.data.sampling import ClipChoice, ClipSampler, even_starts
-from elo_cli.data.video_set import Segment, Video, VideoSet
+from elo_cli.data.video_set import Segment, StoredRates, Video, VideoSet
 
 
 class ClipReader:
@@ -21,7 +22,9 @@ class ClipReader:
         # Not the set itself: worker processes get a copy of this.
         self.shards, self.rates, self.clip = videos.shards, videos.rates, clip
 
-    def read(self, segment: Segment, source: Source, start: int, place: transforms.Place) -> Tensor | None:
+    def read(
+        self, segment: Segment, source: Source, start: int, place: transforms.Place, look: Look | None = None
+    ) -> Tensor | None:
         """Read one source; None where the segment does not have it."""
         record, size = segment.record, self.clip.size
         shard = self.shards[segment.shard]
@@ -47,15 +50,27 @@ class ClipReader:
         if source.modality == "flow":
             scale_T = shard.read(segment.index, "flow_scale", start, stop, step)[chosen // step, int(source.backward)]
             return transforms.flow(frames_THWC, scale_T, place, size)
-        clip_CTHW = transforms.rgb(frames_THWC, place, size)
+        clip_CTHW = transforms.rgb(frames_THWC, place, size, look)
         return transforms.grey(clip_CTHW) if source.modality == "grey" else clip_CTHW
 
     def shape(self, source: Source) -> tuple[int, ...]:
         """The shape of what `read` returns."""
-        count = self.clip.future if source.window == "future" else self.clip.frames
-        if source.modality == "audio":
-            return (1, self.rates.mels, self.rates.audio_frames(count * self.clip.stride))
-        return ({"rgb": 3, "grey": 1, "flow": 2}[source.modality], count, self.clip.size, self.clip.size)
+        return source_shape(source, self.clip, self.rates)
+
+
+def source_shape(source: Source, clip: ClipSettings, rates: StoredRates) -> tuple[int, ...]:
+    """The shape of one clip of a source, without the batch."""
+    count = clip.future if source.window == "future" else clip.frames
+    if source.modality == "audio":
+        return (1, rates.mels, rates.audio_frames(count * clip.stride))
+    return (CHANNELS[source.modality], count, clip.size, clip.size)
+
+
+def source_shapes(clip: ClipSettings, rates: StoredRates) -> dict[Source, tuple[int, ...]]:
+    """The shape of every source that a term may ask for."""
+    windows: tuple[Window, ...] = ("clip", "future", "shifted")
+    sources = [Source(name, window) for name in MODALITIES for window in windows]
+    return {source: source_shape(source, clip, rates) for source in [*sources, Source("flow", "clip", True)]}
 
 
 class _Clips(Dataset[ClipBatch]):
@@ -77,7 +92,7 @@ class _Clips(Dataset[ClipBatch]):
 
     def _clip(self, choice: ClipChoice) -> dict[Source, Tensor | None]:
         record, clip = choice.segment.record, self.reader.clip
-        place = transforms.training_place(choice.place, record.height, record.width, clip.crop_area, clip.flip)
+        place = transforms.training_place(choice.place, record.height, record.width, clip)
         read: dict[Source, Tensor | None] = {}
         for source in self.sources:
             start = choice.starts.get(source.window)
@@ -87,7 +102,7 @@ class _Clips(Dataset[ClipBatch]):
             elif source.modality == "grey" and same is not None:
                 read[source] = transforms.grey(same)
             else:
-                read[source] = self.reader.read(choice.segment, source, start, place)
+                read[source] = self.reader.read(choice.segment, source, start, place, choice.look)
         return read
 
 

@@ -14,6 +14,7 @@ from elo_cli.core.clip import Window
 from elo_cli.core.errors import DataError
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.settings import ClipSettings
+from elo_cli.data.augment import Look, draw_look
 from elo_cli.data.video_set import Segment, VideoSet
 
 
@@ -22,17 +23,19 @@ class ClipChoice:
     """One clip of a batch.
 
     Attributes:
-        video: number of its video among those that are long enough.
+        video: number of its video in the set.
         segment: the segment it is drawn from.
         starts: first stored frame of each window; a window that does not fit is missing.
-        place: crop centre and size and mirroring, as numbers in [0, 1]: (area, y, x, flip).
+        place: crop and mirroring, as numbers in [0, 1]: (area, y, x, flip, aspect).
+        look: how its colours are changed.
     """
 
     video: int
     video_id: str
     segment: Segment
     starts: dict[Window, int]
-    place: tuple[float, float, float, float]
+    place: tuple[float, float, float, float, float]
+    look: Look
 
 
 class ClipSampler:
@@ -81,15 +84,18 @@ class ClipSampler:
         count = len(self._usable)
         visited = count // together * together or count
         epoch, offset = divmod(position, visited)
-        video = int(_order(self.seed, epoch, count)[offset])
+        video = int(self._usable[_order(self.seed, epoch, count)[offset]])
         random = numpy_generator(self.seed, "clip", position)
-        drawn = self._videos[int(self._usable[video])]
+        drawn = self._videos[video]
         segments = [segment for segment in drawn.segments if segment.record.frames >= self.clip.span]
         segment = segments[int(random.integers(len(segments)))]
         # The crop is drawn first: it is the same whichever windows a loss reads.
         area, y, x, flip = (float(value) for value in random.random(4))
         starts = self._starts(segment.record.frames, random)
-        return ClipChoice(video, drawn.id, segment, starts, (area, y, x, flip))
+        # What came later draws from a generator of its own, so that it changes no other draw.
+        random = numpy_generator(self.seed, "look", position)
+        look = draw_look(random, self.clip.augment)
+        return ClipChoice(video, drawn.id, segment, starts, (area, y, x, flip, float(random.random())), look)
 
     def _starts(self, frames: int, random: np.random.Generator) -> dict[Window, int]:
         # The sound of a clip lasts until its next frame would come, so a clip keeps that much room.

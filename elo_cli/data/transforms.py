@@ -1,9 +1,9 @@
 """From stored frames to what an encoder sees: crop, mirror, resize, normalise.
 
-One clip has one crop and one mirroring for all its windows and modalities, so that they stay
-aligned and no task can tell windows apart by them. Flow follows: mirroring negates its horizontal
-part, and its unit is a hundredth of the clip's side for each stored frame, so that it says how far
-things move in what the encoder sees.
+One clip has one crop, one mirroring and one look for all its windows and modalities, so that they
+stay aligned and no task can tell windows apart by them. Flow follows: mirroring negates its
+horizontal part, and its unit is a hundredth of the crop's width (and height) for each stored frame,
+so that it says how far things move in what the encoder sees.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from elo_cli.core.settings import ClipSettings
+from elo_cli.data.augment import Look, change_look
 
 # Mean and standard deviation of Kinetics-400, as in torchvision's video models.
 RGB_MEAN = (0.43216, 0.394666, 0.37645)
@@ -22,46 +25,53 @@ AUDIO_MEAN, AUDIO_DEVIATION = -7.0, 4.0  # of the natural logarithm of mel power
 
 
 class Place(NamedTuple):
-    """A square of the stored frame, in pixels, and whether it is mirrored."""
+    """A rectangle of the stored frame, in pixels, and whether it is mirrored."""
 
     top: int
     left: int
-    side: int
+    height: int
+    width: int
     flip: bool
 
 
-def training_place(
-    numbers: tuple[float, float, float, float], height: int, width: int, area: tuple[float, float], flip: float
-) -> Place:
-    """Turn four numbers in [0, 1] into a square crop of a share of the largest square."""
-    share = area[0] + numbers[0] * (area[1] - area[0])
-    side = max(1, round(min(height, width) * share**0.5))
-    top, left = (min(int(at * (room + 1)), room) for at, room in ((numbers[1], height - side), (numbers[2], width - side)))
-    return Place(top, left, side, numbers[3] < flip)
+def training_place(numbers: tuple[float, float, float, float, float], height: int, width: int, clip: ClipSettings) -> Place:
+    """Turn five numbers in [0, 1] into a crop: (area, y, x, flip, aspect).
+
+    Its area is a share of the largest square's, its aspect uniform in the logarithm; what would
+    stand out of the frame is cut off.
+    """
+    (least, most), (flat, wide) = clip.crop_area, clip.crop_aspect
+    side = min(height, width) * (least + numbers[0] * (most - least)) ** 0.5
+    stretch = (flat * (wide / flat) ** numbers[4]) ** 0.5
+    rows, columns = max(1, min(height, round(side / stretch))), max(1, min(width, round(side * stretch)))
+    top, left = (min(int(at * (room + 1)), room) for at, room in ((numbers[1], height - rows), (numbers[2], width - columns)))
+    return Place(top, left, rows, columns, numbers[3] < clip.flip)
 
 
 def central_place(height: int, width: int) -> Place:
     """The largest square in the middle: what evaluation looks at."""
     side = min(height, width)
-    return Place((height - side) // 2, (width - side) // 2, side, False)
+    return Place((height - side) // 2, (width - side) // 2, side, side, False)
 
 
-def _square(frames_THWC: np.ndarray, place: Place) -> Tensor:
-    top, left, side, flip = place
-    cropped = torch.from_numpy(np.ascontiguousarray(frames_THWC[:, top : top + side, left : left + side]))
+def _cut(frames_THWC: np.ndarray, place: Place) -> Tensor:
+    top, left, height, width, flip = place
+    cropped = torch.from_numpy(np.ascontiguousarray(frames_THWC[:, top : top + height, left : left + width]))
     frames_TCHW = cropped.permute(0, 3, 1, 2)
     return frames_TCHW.flip(3) if flip else frames_TCHW
 
 
 def _resize(frames_TCHW: Tensor, size: int) -> Tensor:
-    if frames_TCHW.shape[-1] == size:
+    if frames_TCHW.shape[-2:] == (size, size):
         return frames_TCHW
     return functional.interpolate(frames_TCHW, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def rgb(frames_THWC: np.ndarray, place: Place, size: int) -> Tensor:
-    """Frames as uint8 (T,H,W,3) → (3,T,size,size) float32, normalised as in Kinetics."""
-    frames_TCHW = _resize(_square(frames_THWC, place).float(), size).div_(255)
+def rgb(frames_THWC: np.ndarray, place: Place, size: int, look: Look | None = None) -> Tensor:
+    """Frames as uint8 (T,H,W,3) → (3,T,size,size) float32, normalised as in Kinetics; with another look, if one is given."""
+    frames_TCHW = _resize(_cut(frames_THWC, place).float(), size).div_(255)
+    if look is not None:
+        frames_TCHW = change_look(frames_TCHW, look)
     mean, deviation = torch.tensor(RGB_MEAN).view(1, 3, 1, 1), torch.tensor(RGB_DEVIATION).view(1, 3, 1, 1)
     return ((frames_TCHW - mean) / deviation).transpose(0, 1)
 
@@ -75,9 +85,10 @@ def grey(rgb_CTHW: Tensor) -> Tensor:
 
 
 def flow(stored_THWC: np.ndarray, scale_T: np.ndarray, place: Place, size: int) -> Tensor:
-    """Stored flow int8 (T,H,W,2) and pixels for its unit (T) → (2,T,size,size) float32 in hundredths of the clip's side."""
-    scale_T111 = torch.from_numpy(np.asarray(scale_T, np.float32) * np.float32(100 / place.side)).view(-1, 1, 1, 1)
-    vectors_TCHW = _resize(_square(stored_THWC, place).float(), size).mul_(scale_T111)
+    """Stored flow int8 (T,H,W,2) and pixels for its unit (T) → (2,T,size,size) float32 in hundredths of the clip's sides."""
+    scale_T111 = torch.from_numpy(np.asarray(scale_T, np.float32) * np.float32(100)).view(-1, 1, 1, 1)
+    sides_11 = torch.tensor([place.width, place.height], dtype=torch.float32).view(2, 1, 1)
+    vectors_TCHW = _resize(_cut(stored_THWC, place).float(), size).mul_(scale_T111).div_(sides_11)
     if place.flip:
         vectors_TCHW[:, 0].neg_()
     return vectors_TCHW.transpose(0, 1)

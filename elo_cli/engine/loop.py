@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from elo_cli.core.clip import ClipBatch
 from elo_cli.core.errors import TrainingError
@@ -25,9 +26,11 @@ class StepRecord:
 
     Attributes:
         step: counted from 0.
-        loss: Σ λ L.
+        loss: Σ λ L, over the terms that are finite.
         parts: each term's loss.
         lr: the learning rate used.
+        skipped: the terms (or "the gradient") that were no finite numbers and so were left out of it.
+        clips: ids of the batch's videos, where anything was left out.
         seconds: the step's time; `waiting` is the part of it spent waiting for data.
     """
 
@@ -35,12 +38,17 @@ class StepRecord:
     loss: float
     parts: dict[str, float]
     lr: float
-    seconds: float
-    waiting: float
+    skipped: tuple[str, ...] = ()
+    clips: tuple[str, ...] = ()
+    seconds: float = 0.0
+    waiting: float = 0.0
 
 
 class Training:
     """An objective being trained; its state is tensors by name and the number of steps done.
+
+    A term whose loss is no finite number is left out of its step, and a step whose gradient is not
+    finite is not made; the running statistics of batch norm are then put back. Each such step is counted.
 
     Args:
         objective: the networks and the loss.
@@ -53,28 +61,31 @@ class Training:
         self.objective, self.clips, self.settings, self.precision = objective, clips, settings, precision
         precision.place(objective)
         self.optimizer = make_optimizer(objective, settings)
-        self.done = 0
+        self.done = self.skipped = 0
+        norms = [module for module in objective.modules() if isinstance(module, _BatchNorm)]
+        self._running = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var) if buffer is not None]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything a checkpoint must hold, by name."""
         model = {f"model:{name}": value for name, value in self.objective.state_dict().items()}
-        return model | {f"optimizer:{name}": value for name, value in optimizer_tensors(self.objective, self.optimizer).items()}
+        state = {f"optimizer:{name}": value for name, value in optimizer_tensors(self.objective, self.optimizer).items()}
+        return model | state | {"loop:skipped": torch.tensor(self.skipped)}
 
     def load(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Put back the state after `step` steps."""
-        split: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+        split: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "loop": {}}
         for key, value in tensors.items():
             kind, name = key.split(":", 1)
             split[kind][name] = value
         self.objective.load_state_dict(split["model"])
         load_optimizer(self.objective, self.optimizer, split["optimizer"])
-        self.done = step
+        self.done, self.skipped = step, int(split["loop"]["skipped"])
 
     def run(self, workers: int) -> Iterator[StepRecord]:
         """Train to the end, yielding after each step; leaving the loop early loses nothing.
 
         Raises:
-            TrainingError: the loss is no longer a finite number.
+            TrainingError: more steps than `max_skipped` had something that was no finite number.
         """
         self.objective.train()
         batches = self.clips.batches(self.done, self.settings.steps, workers)
@@ -82,33 +93,50 @@ class Training:
             begun = time.monotonic()
             batch = self._send(next(batches))
             loaded = time.monotonic()
-            loss, parts, lr = self._step(batch, step)
+            record = self._step(batch, step)
             self.done = step + 1
-            yield StepRecord(step, loss, parts, lr, time.monotonic() - begun, loaded - begun)
+            yield replace(record, seconds=time.monotonic() - begun, waiting=loaded - begun)
 
-    def _step(self, batch: ClipBatch, step: int) -> tuple[float, dict[str, float], float]:
+    def _step(self, batch: ClipBatch, step: int) -> StepRecord:
         lr = learning_rate(step, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        statistics = self._statistics()
         with self.precision.autocast():
             report = self.objective(batch, step)
-        loss = float(report.total.detach())
         parts = {name: float(value) for name, value in report.parts.items()}
-        if not math.isfinite(loss):
-            bad = [name for name, value in parts.items() if not math.isfinite(value)] or list(parts)
-            raise TrainingError(
-                f"The loss is {loss} at step {step}: {', '.join(bad[:5])} (clips of {', '.join(batch.ids[:3])}, …).",
-                hint=_MEND,
-            )
+        skipped = [name for name, value in parts.items() if not math.isfinite(value)]
+        total = torch.stack(
+            [summand for name, summand in report.summands.items() if name not in skipped] or [torch.zeros(())]
+        ).sum()
         self.optimizer.zero_grad(set_to_none=True)
         # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
-        if report.total.requires_grad:
-            report.total.backward()
+        if total.requires_grad:
+            total.backward()
             norm = torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.clip_norm or math.inf)
-            if not torch.isfinite(norm):
-                raise TrainingError(f"The gradient is no longer finite at step {step}, of loss {loss:g}.", hint=_MEND)
-            self.optimizer.step()
-        return loss, parts, lr
+            if torch.isfinite(norm):
+                self.optimizer.step()
+            else:
+                skipped.append("the gradient")
+        if skipped:
+            self._skip(step, skipped, batch, statistics)
+        return StepRecord(step, float(total.detach()), parts, lr, tuple(skipped), batch.ids if skipped else ())
+
+    def _skip(self, step: int, skipped: list[str], batch: ClipBatch, statistics: Tensor) -> None:
+        """Undo what a number that is none did to the running statistics, and count it."""
+        flat = statistics.split([buffer.numel() for buffer in self._running])
+        for buffer, before in zip(self._running, flat, strict=True):
+            buffer.copy_(before.view_as(buffer))
+        self.skipped += 1
+        if self.skipped > self.settings.max_skipped:
+            raise TrainingError(
+                f"{', '.join(skipped[:5])} is no finite number at step {step} (clips of {', '.join(batch.ids[:3])}, …);"
+                f" that makes {self.skipped} such steps, and {self.settings.max_skipped} may be.",
+                hint=_MEND,
+            )
+
+    def _statistics(self) -> Tensor:
+        return torch.cat([buffer.flatten() for buffer in self._running])
 
     def _send(self, batch: ClipBatch) -> ClipBatch:
         return replace(

@@ -29,12 +29,17 @@ class LossReport:
     """The loss of one step.
 
     Attributes:
-        total: Σ λ L, with its gradient.
-        parts: each term's own loss, before its weight and scale, without gradient.
+        summands: λ L of each term, with its gradient.
+        parts: each term's own loss L, before its weight and scale, without gradient.
     """
 
-    total: Tensor
+    summands: Mapping[str, Tensor]
     parts: Mapping[str, Tensor]
+
+    @property
+    def total(self) -> Tensor:
+        """Σ λ L, with its gradient."""
+        return torch.stack(list(self.summands.values())).sum()
 
 
 def build_encoder(modality: str, settings: EncoderSettings, seed: int) -> nn.Module:
@@ -63,7 +68,8 @@ class Objective(nn.Module):
         settings: the form of the losses.
         encoders: architecture, depth and width.
         shapes: shape of every source's tensor, without the batch.
-        seed: of the first parameters and of shuffled orders.
+        videos: how many videos training draws from.
+        seed: of the first parameters, of shuffled orders and of what terms draw.
 
     Raises:
         UsageError: no weight is positive.
@@ -75,6 +81,7 @@ class Objective(nn.Module):
         settings: ObjectiveSettings,
         encoders: EncoderSettings,
         shapes: Mapping[Source, tuple[int, ...]],
+        videos: int,
         seed: int,
     ) -> None:
         super().__init__()
@@ -83,7 +90,7 @@ class Objective(nn.Module):
             raise UsageError(
                 "Every weight of the loss is 0: there is nothing to learn.", hint="Give at least one term a positive weight."
             )
-        self.seed, self.scale = seed, settings.scale
+        self.seed, self.scale, self.stripes = seed, settings.scale, settings.spec_augment
         self.weights = {str(term): weights[term] for term in self.terms}
         # The RGB encoder is what training is for: it is there even where no term reads it.
         read = {name for term in self.terms for name in term.modalities} | {"rgb"}
@@ -91,7 +98,7 @@ class Objective(nn.Module):
         self.stages: dict[str, tuple[tuple[int, ...], ...]] = {
             name: stage_shapes(encoder, shapes[Source(name)]) for name, encoder in _named(self.encoders)
         }
-        parts = Parts(self.stages, shapes, settings)
+        parts = Parts(self.stages, shapes, settings, videos, seed)
         self.losses = nn.ModuleDict({_key(term): _build(term, parts, seed) for term in self.terms})
         self.views = frozenset(view for loss in self._losses() for view in loss.views)
         self.sources = frozenset(view.source for view in self.views) | frozenset(
@@ -114,7 +121,8 @@ class Objective(nn.Module):
         weights = torch.tensor(list(self.weights.values()), device=values.device)
         if self.scale == "initial":
             values = values / self._scale(values.detach())
-        return LossReport((weights * values).sum(), {name: value.detach() for name, value in parts.items()})
+        summands = dict(zip(parts, (weights * values).unbind(), strict=True))
+        return LossReport(summands, {name: value.detach() for name, value in parts.items()})
 
     def _encodable(self, batch: ClipBatch) -> ClipBatch:
         """Mask what is to be encoded but only one clip of the batch has: batch norm needs two."""
@@ -126,7 +134,8 @@ class Objective(nn.Module):
         views = forms_of(self.views, name)
         if not views:
             return {}
-        inputs = [make_view(batch, view, self.seed, step) for view in views]
+        stripes = self.stripes if self.training else None
+        inputs = [make_view(batch, view, self.seed, step, stripes) for view in views]
         present_N = torch.cat([batch.present[view.source] for view in views])
         stacked = torch.cat(inputs)
         if present_N.all():

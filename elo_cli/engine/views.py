@@ -6,17 +6,27 @@ from torch import Tensor
 
 from elo_cli.core.clip import ClipBatch, Form, View
 from elo_cli.core.seeds import numpy_generator
+from elo_cli.core.settings import SpecAugmentSettings
 
 # Sound is shuffled in as many pieces as this, so that pieces are as long as a few video frames.
 _AUDIO_PIECES = 8
 
 
-def make_view(batch: ClipBatch, view: View, seed: int, step: int) -> Tensor:
+def make_view(batch: ClipBatch, view: View, seed: int, step: int, stripes: SpecAugmentSettings | None = None) -> Tensor:
     """Return the tensor of a view, of the shape of its source.
 
     Shuffling draws one order for each clip from (seed, step), the same for every modality, so that
-    shuffled views of different modalities stay aligned.
+    shuffled views of different modalities stay aligned. Stripes, if given, cover parts of what the
+    encoder of sound sees. They come last and lie alike in all views of a clip: a stripe that was
+    shuffled or reversed with the sound would tell that it was.
     """
+    made = _make(batch, view, seed, step)
+    if view.modality != "audio" or stripes is None or not stripes.masks:
+        return made
+    return made.masked_fill(_stripes(made.shape, stripes, seed, step).to(made.device), 0.0)
+
+
+def _make(batch: ClipBatch, view: View, seed: int, step: int) -> Tensor:
     clean = batch.inputs[view.source]
     if view.form == "reversed":
         return clean.flip(_time_axis(view))
@@ -25,6 +35,21 @@ def make_view(batch: ClipBatch, view: View, seed: int, step: int) -> Tensor:
         orders_BT = shuffled_orders(len(clean), min(pieces, clean.shape[_time_axis(view)]), seed, step)
         return _permute(clean, orders_BT, _time_axis(view))
     return clean
+
+
+def _stripes(shape: torch.Size, settings: SpecAugmentSettings, seed: int, step: int) -> Tensor:
+    """Draw for each clip where its spectrogram (B, 1, F, T) is covered; by its mean over the data, which is 0."""
+    random = numpy_generator(seed, "stripes", step)
+    clips, _, *lengths = shape
+    covered = np.zeros((clips, 1, *lengths), bool)
+    for axis, share in enumerate((settings.mels, settings.time)):
+        length = lengths[axis]
+        widths = (random.random((clips, settings.masks)) * (share * length + 1)).astype(np.int64).clip(0, length)
+        starts = (random.random((clips, settings.masks)) * (length - widths + 1)).astype(np.int64)
+        places = np.arange(length)
+        stripes_BMN = (places >= starts[..., None]) & (places < (starts + widths)[..., None])
+        covered |= np.expand_dims(stripes_BMN.any(1), (1, 3 - axis))
+    return torch.from_numpy(covered)
 
 
 def _time_axis(view: View) -> int:

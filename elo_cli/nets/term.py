@@ -18,11 +18,15 @@ class Parts:
         stages: for each modality the shapes of its encoder's four stages, without the batch.
         shapes: the shape of each source's tensor, without the batch.
         settings: the form of the losses.
+        videos: how many videos training draws from; `ClipBatch.video_B` numbers them.
+        seed: of what a term draws while it is built or trained.
     """
 
     stages: Mapping[str, tuple[tuple[int, ...], ...]]
     shapes: Mapping[Source, tuple[int, ...]]
     settings: ObjectiveSettings
+    videos: int
+    seed: int
 
     def dimension(self, modality: str) -> int:
         """The dimension D of x_m."""

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
 
-from elo_cli.core.errors import DataError, UsageError
-from elo_cli.core.files import atomic_file
+from elo_cli.core.errors import DataError
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.settings import Settings
 from elo_cli.data.records import SegmentRecord, VideoRecord
 from elo_cli.data.shard import Shard
 from elo_cli.figures.contact_sheet import Clip, contact_sheet, shown_frames
+from elo_cli.figures.pictures import free_target, save_picture
 from elo_cli.workflows.dataset_verify import set_root, shard_files
 from elo_cli.workflows.events import Outcome, Table, Watch
 
@@ -33,7 +32,7 @@ _SILENCE = {
 def plan(*, settings: Settings, data: Path | None, clips: int, out: Path | None) -> Outcome:
     """Say what `run` would draw; writes nothing."""
     root = set_root(settings, data)
-    target = _target(root, out)
+    target = free_target(out or root / SHEET, _MARK)
     row = (str(root), str(clips), str(settings.seed), str(target))
     result = {"data": str(root), "clips": clips, "seed": settings.seed, "out": str(target)}
     return Outcome(result, (Table("A sheet would show", ("set", "clips", "seed", "into"), (row,)),))
@@ -55,7 +54,7 @@ def run(*, settings: Settings, data: Path | None, watch: Watch, clips: int, out:
         StorageError: the picture cannot be written.
     """
     root = set_root(settings, data)
-    target = _target(root, out)
+    target = free_target(out or root / SHEET, _MARK)
     paths = shard_files(root)
     chosen, shown = [], []
     watch.start("reading", clips, "clip")
@@ -76,30 +75,11 @@ def run(*, settings: Settings, data: Path | None, watch: Watch, clips: int, out:
         raise DataError(f"There is no readable clip in {root}.", hint="elo dataset verify says what is damaged.")
     line = f"{root} · seed {settings.seed} · {len(paths)} shard{'s' if len(paths) > 1 else ''}"
     sheet = contact_sheet(shown, f"{len(shown)} random clip{'s' if len(shown) > 1 else ''}", line)
-    text = PngImagePlugin.PngInfo()
-    text.add_text("Software", _MARK)
-    with atomic_file(target) as stream:
-        sheet.save(stream, "PNG", pnginfo=text)
+    save_picture(sheet, target, _MARK)
     rows = [(clip["video"], clip["label"] or "-", f"{clip['start_s']:.1f} s", clip["flow"], clip["sound"]) for clip in chosen]
     result = {"data": str(root), "seed": settings.seed, "clips": chosen, "out": str(target), "size": list(sheet.size)}
     table = Table("Clips on the sheet", ("video", "label", "from", "flow", "sound"), rows)
     return Outcome(result, (table,), {"contact sheet": str(target)})
-
-
-def _target(root: Path, out: Path | None) -> Path:
-    """Return where the picture goes; never over a file that is something else."""
-    target = out or root / SHEET
-    if target.exists() and not _is_sheet(target):
-        raise UsageError(f"{target} is there already and is no contact sheet; it is left as it is.", hint="Give another --out.")
-    return target
-
-
-def _is_sheet(path: Path) -> bool:
-    try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            return picture.info.get("Software") == _MARK
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow raises all of these for other files
-        return False
 
 
 def _drawn(paths: list[Path], seed: int, watch: Watch) -> Iterator[tuple[Shard, int]]:

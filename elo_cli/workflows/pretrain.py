@@ -1,11 +1,12 @@
 """`elo pretrain`: train all networks with one loss, keep the RGB encoder."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from elo_cli import __version__
-from elo_cli.core.errors import Stopped
+from elo_cli.core.errors import Stopped, TrainingError
 from elo_cli.core.files import write_atomic, write_json
 from elo_cli.core.settings import Settings
 from elo_cli.core.strict_yaml import dump_yaml
@@ -78,7 +79,7 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     Raises:
         DataError: there is no preprocessed set or no loss.
         UsageError: the loss file is wrong, or the run was begun with other settings.
-        TrainingError: the loss is no longer finite.
+        TrainingError: too often something was no finite number; the state is saved.
     """
     material = open_material(dataset_root(settings, data))
     precision = Precision.choose(settings.machine)
@@ -136,14 +137,19 @@ def _train(training: Training, settings: Settings, run: RunDirectory, watch: Wat
     total, every = settings.pretrain.steps, settings.pretrain.checkpoint_every
     record: StepRecord | None = None
     watch.start("pretraining", total, "step")
-    for record in training.run(loader_workers(settings)):
+    for record in _kept(training, settings, run):
         watch.advance("pretraining", record.step + 1, {"loss": record.loss})
         last = record.step + 1 == total
-        if last or time.monotonic() - logged > _LOG_EVERY_S:
+        if last or record.skipped or time.monotonic() - logged > _LOG_EVERY_S:
             logged = time.monotonic()
             log.append(_line(record))
         if last or (record.step + 1) % every == 0:
             _save(training, run, record)
+        if record.skipped:
+            watch.warn(
+                f"Step {record.step + 1} went without {', '.join(record.skipped)}: no finite number, on clips of"
+                f" {', '.join(record.clips)}."
+            )
         try:
             watch.check()
         except Stopped:
@@ -151,6 +157,18 @@ def _train(training: Training, settings: Settings, run: RunDirectory, watch: Wat
             raise
     watch.finish("pretraining")
     return record
+
+
+def _kept(training: Training, settings: Settings, run: RunDirectory) -> Iterator[StepRecord]:
+    """The steps of a run; its state is saved where it can go on no further."""
+    record: StepRecord | None = None
+    try:
+        for record in training.run(loader_workers(settings)):
+            yield record
+    except TrainingError:
+        if record is not None:
+            _save(training, run, record)
+        raise
 
 
 def _save(training: Training, run: RunDirectory, record: StepRecord) -> None:
@@ -165,6 +183,7 @@ def _line(record: StepRecord) -> dict[str, Any]:
         "seconds": round(record.seconds, 4),
         "waiting": round(record.waiting, 4),
         "parts": record.parts,
+        **({"skipped": record.skipped, "clips": record.clips} if record.skipped else {}),
     }
 
 

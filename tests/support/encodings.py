@@ -12,6 +12,7 @@ from elo_cli.nets.term import Parts, TermLoss
 
 CLIP_STAGES = ((2, 4, 4, 4), (3, 2, 3, 3), (4, 1, 2, 2), (5, 1, 1, 1))
 SOUND_STAGES = ((2, 4, 6), (6, 2, 3), (4, 1, 2), (5, 1, 1))
+VIDEOS = 8
 CLIP_SHAPES = {"rgb": (3, 4, 8, 8), "grey": (1, 4, 8, 8), "flow": (2, 4, 8, 8), "audio": (1, 4, 6)}
 
 
@@ -24,7 +25,7 @@ def make_parts(settings: ObjectiveSettings | None = None) -> Parts:
         shapes |= {Source(modality): shape, Source(modality, "shifted"): shape, Source(modality, "future"): short}
     shapes[Source("flow", "clip", True)] = CLIP_SHAPES["flow"]
     stages = {name: SOUND_STAGES if name == "audio" else CLIP_STAGES for name in MODALITIES}
-    return Parts(stages, shapes, settings or ObjectiveSettings())
+    return Parts(stages, shapes, settings or ObjectiveSettings(), VIDEOS, seed=0)
 
 
 def make_encoding(modality: str, clips: int, generator: torch.Generator) -> Encoding:

@@ -108,14 +108,14 @@ def loss(**named: float) -> LossWeights:
 
 def shapes(videos: VideoSet, clip: ClipSettings = CLIP) -> dict[Source, tuple[int, ...]]:
     """The shape of every source."""
-    return source_shapes(ClipReader(videos, clip))
+    return source_shapes(clip, videos.rates)
 
 
 def make_objective(
     videos: VideoSet, weights: LossWeights, *, settings: ObjectiveSettings = OBJECTIVE, clip: ClipSettings = CLIP, seed: int = 3
 ) -> Objective:
     """Build the smallest objective."""
-    return Objective(weights, settings, ENCODER, shapes(videos, clip), seed)
+    return Objective(weights, settings, ENCODER, shapes(videos, clip), len(videos.videos), seed)
 
 
 def make_clips(

@@ -44,7 +44,11 @@ def names(**settings: object) -> list[str]:
 
 def test_the_terms_of_two_modalities_in_order() -> None:
     assert names(modalities=["flow", "rgb"], distill_sites=[2]) == [
+        "rgb.aggregate",
+        "flow.aggregate",
         "rgb-flow.align",
+        "rgb.cluster",
+        "flow.cluster",
         "flow-to-rgb.distill.2",
         "rgb-flow.embed",
         "rgb.predict",
@@ -62,13 +66,13 @@ def test_the_terms_of_two_modalities_in_order() -> None:
 
 def test_counts_with_all_modalities() -> None:
     listed = names()
-    assert len(listed) == len(set(listed)) == 6 + 12 + 6 + 4 + 4 + 4 + 4 + 11
+    assert len(listed) == len(set(listed)) == 4 + 6 + 4 + 12 + 6 + 4 + 4 + 4 + 4 + 11
     assert "grey-to-rgb.transfer" in listed and "rgb-to-grey.transfer" not in listed
 
 
 def test_patterns_choose_and_misses_are_said() -> None:
     assert names(terms=["rgb.*", "*.align"], modalities=["rgb", "audio"]) == [
-        "rgb-audio.align", "rgb.predict", "rgb.reconstruct", "rgb.reverse", "rgb.shuffle"
+        "rgb.aggregate", "rgb-audio.align", "rgb.cluster", "rgb.predict", "rgb.reconstruct", "rgb.reverse", "rgb.shuffle"
     ]  # fmt: skip
     with pytest.raises(UsageError, match=r"no term fits 'flow\.\*'") as caught:
         names(terms=["rgb.*", "flow.*"], modalities=["rgb"])

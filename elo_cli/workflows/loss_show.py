@@ -1,0 +1,77 @@
+"""`elo losses show`: one loss as a heat map, in words and as a picture."""
+
+from pathlib import Path
+from typing import Any
+
+from elo_cli.core.errors import UsageError
+from elo_cli.core.settings import Settings
+from elo_cli.core.strict_yaml import load_yaml
+from elo_cli.core.weights import LossWeights, Term
+from elo_cli.figures.heat_map import Grid, grid, heat_map
+from elo_cli.figures.pictures import free_target, save_picture
+from elo_cli.run.workspace import Workspace
+from elo_cli.workflows.events import Outcome, Table, Watch
+
+_SHADES = " ░▒▓█"  # a fifth of [0, 1] each
+_MARK = "elo losses show"
+
+
+def plan(*, settings: Settings, loss: Path | None, out: Path | None) -> Outcome:
+    """Say what `run` would draw; writes nothing."""
+    source = _source(settings, loss)
+    weights, target = _read(source), out or source.with_suffix(".png")
+    return Outcome(
+        {"loss": str(source), "terms": len(weights), "out": str(target)},
+        (Table("A heat map would show", ("loss", "terms", "into"), ((str(source), str(len(weights)), str(target)),)),),
+    )
+
+
+def run(*, settings: Settings, loss: Path | None, out: Path | None, watch: Watch) -> Outcome:
+    """Draw a loss.
+
+    Args:
+        settings: they name the workspace.
+        loss: a loss file; the best loss of the newest search if not given.
+        out: the picture; beside the loss if not given.
+        watch: is asked whether to stop.
+
+    Raises:
+        UsageError: there is no such file, it is no loss, or `out` is a file of somebody else's.
+        StorageError: the picture cannot be written.
+    """
+    watch.check()
+    source = _source(settings, loss)
+    weights, target = _read(source), out or source.with_suffix(".png")
+    free_target(target, _MARK)
+    shown = grid(weights)
+    line = f"{len(weights.active())} of {len(weights)} terms have a weight · {weights.digest()}"
+    save_picture(heat_map(shown, str(source), line), target, _MARK)
+    result: dict[str, Any] = {"loss": str(source), "weights": weights.to_names(), "digest": weights.digest(), "out": str(target)}
+    return Outcome(result, (_table(shown, line),), {"heat map": str(target)})
+
+
+def _source(settings: Settings, loss: Path | None) -> Path:
+    source = loss or Workspace(Path(settings.workspace)).best_loss()
+    if not source.is_file():
+        raise UsageError(f"There is no loss file {source}.", hint="Give a loss.yaml, as elo evolve writes it.")
+    return source
+
+
+def _read(source: Path) -> LossWeights:
+    """Read a loss, whatever terms the settings in force offer."""
+    named = load_yaml(source, "the loss")
+    terms = {Term.parse(str(name)): weight for name, weight in named.items()}
+    if not terms:
+        raise UsageError(f"{source} names no term.", hint="A loss is a flat mapping, such as rgb.reverse: 0.5")
+    return LossWeights(terms)
+
+
+def _table(shown: Grid, line: str) -> Table:
+    rows = [(name, *map(_cell, weights)) for name, weights in zip(shown.rows, shown.weights, strict=True)]
+    return Table("Weights of the loss", ("", *shown.columns), rows, note=line)
+
+
+def _cell(weight: float | None) -> str:
+    if weight is None:
+        return ""
+    return f"{weight:.2f} {_SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)]}"

@@ -1,0 +1,81 @@
+"""The bank of every video's vector: moving means, when they are clustered, and going on after a stop."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+from torch.nn import functional
+
+from elo_cli.nets import bank as module
+from elo_cli.nets.bank import Bank
+
+
+def make(videos: int = 12, *, clusters: int = 3, clusterings: int = 2, every: int = 100, momentum: float = 0.5) -> Bank:
+    return Bank(videos, 4, clusters, clusterings, every, momentum, seed=0)
+
+
+def everyone(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.arange(count), torch.ones(count, dtype=torch.bool)
+
+
+def test_vectors_are_moving_means_of_unit_length() -> None:
+    bank, random = make(), torch.Generator().manual_seed(0)
+    first, second = (torch.randn(5, 4, generator=random) for _ in range(2))
+    rows, valid = torch.tensor([7, 0, 3, 1, 9]), torch.tensor([True, True, False, True, True])
+    bank.update(rows, first, valid)
+    expected = functional.normalize(first, dim=1)
+    torch.testing.assert_close(bank.vectors_ND[[7, 0, 1, 9]], expected[valid])
+    assert bank.seen_N.nonzero()[:, 0].tolist() == [0, 1, 7, 9] and not bank.vectors_ND[3].any()
+    bank.update(rows, second, ~valid)
+    torch.testing.assert_close(bank.vectors_ND[3], functional.normalize(second[2], dim=0))
+    bank.update(rows, second, valid)
+    mixed = functional.normalize((expected + functional.normalize(second, dim=1)) / 2, dim=1)
+    torch.testing.assert_close(bank.vectors_ND[[7, 0, 1, 9]], mixed[valid])
+
+
+def test_clusters_come_whenever_the_seen_videos_double_and_at_last_by_the_clock() -> None:
+    bank, random = make(16, every=5), np.random.default_rng(0)
+    new = []
+    for step in range(20):
+        rows = torch.tensor([step % 16])
+        new += [step] if bank.update(rows, torch.from_numpy(random.normal(size=(1, 4))), torch.tensor([True])) else []
+    assert new == [3, 7, 12, 17]  # 4 videos, 8; then 5 steps each time
+    assert int(bank.rounds) == 4
+
+
+def test_clusters_are_those_of_the_vectors() -> None:
+    truth = np.arange(30) % 3
+    vectors = np.eye(4)[truth] + np.random.default_rng(0).normal(size=(30, 4)) / 20
+    bank = make(40)
+    assert bank.update(*everyone(30)[:1], torch.from_numpy(vectors), everyone(30)[1])
+    for labels_N in bank.labels_HN:
+        assert adjusted_rand_score(truth, labels_N[:30]) == 1
+        assert labels_N[30:].tolist() == [-1] * 10
+
+
+def test_alike_vectors_make_one_cluster_and_no_noise(recwarn: pytest.WarningsRecorder) -> None:
+    bank = make()
+    rows, valid = everyone(12)
+    assert bank.update(rows, torch.ones(12, 4), valid)
+    assert not bank.labels_HN.any() and not recwarn.list
+
+
+def test_many_rows_are_clustered_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MANY", 10)
+    test_clusters_are_those_of_the_vectors()
+
+
+def test_a_bank_goes_on_from_its_state() -> None:
+    random = np.random.default_rng(1)
+    steps = [(torch.from_numpy(random.permutation(12)[:4]), torch.from_numpy(random.normal(size=(4, 4)))) for _ in range(12)]
+    valid = torch.ones(4, dtype=torch.bool)
+    whole, first, second = make(every=3), make(every=3), make(every=3)
+    for rows, vectors in steps:
+        whole.update(rows, vectors, valid)
+    for rows, vectors in steps[:5]:
+        first.update(rows, vectors, valid)
+    second.load_state_dict(first.state_dict())
+    for rows, vectors in steps[5:]:
+        second.update(rows, vectors, valid)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
