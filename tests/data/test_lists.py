@@ -233,7 +233,7 @@ def test_lines_are_counted_through_quotes_blank_lines_and_carriage_returns(tmp_p
 HEADERS = {
     "a.mp4,walk": "it begins with a video", "some/A.MP4 17": "it begins with a video",
     "path,label,path": "", "path, label": "", "label,youtube_id,time_start,time_end,split": "annotations as Kinetics has them",
-    "path\tlabel": "its columns are parted by '\\t': save it with commas", "path;label": "parted by ';'", "label|path": "parted by '|'",
+    "path\tlabel": "parted by '\\t': save it with commas", "path;label": "parted by ';'", "label|path": "parted by '|'",
 }  # fmt: skip
 
 
