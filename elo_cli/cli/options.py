@@ -148,7 +148,12 @@ class Common:
 
 
 def with_common(function: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
-    """Give a command (or a group), in place of its parameter `common`, the options that `Common` declares; `without` those that it ignores."""
+    """Give a command (or a group), in place of its parameter `common`, the options that `Common` declares.
+
+    Args:
+        function: the command.
+        without: options that mean nothing to it.
+    """
     hints = get_type_hints(Common, include_extras=True)
     names = [option.name for option in fields(Common) if option.name not in ("invocation", *without)]
 

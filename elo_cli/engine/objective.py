@@ -113,9 +113,7 @@ class Objective(nn.Module):
     def forward(self, batch: ClipBatch, step: int) -> LossReport:
         """Return the weighted loss of one batch."""
         batch = self._encodable(batch)
-        encoded: dict[View, Encoding] = {}
-        for name, encoder in _named(self.encoders):
-            encoded |= self._encode(name, encoder, batch, step)
+        encoded = self.encode(batch, step)
         parts = {str(term): self.losses[_key(term)](encoded, batch).float() for term in self.terms}
         values = torch.stack(list(parts.values()))
         weights = torch.tensor(list(self.weights.values()), device=values.device)
@@ -123,6 +121,13 @@ class Objective(nn.Module):
             values = values / self._scale(values.detach())
         summands = dict(zip(parts, (weights * values).unbind(), strict=True))
         return LossReport(summands, {name: value.detach() for name, value in parts.items()})
+
+    def encode(self, batch: ClipBatch, step: int) -> dict[View, Encoding]:
+        """Run each encoder once, over all the views of its modality that terms read."""
+        encoded: dict[View, Encoding] = {}
+        for name, encoder in _named(self.encoders):
+            encoded |= self._encode(name, encoder, batch, step)
+        return encoded
 
     def _encodable(self, batch: ClipBatch) -> ClipBatch:
         """Mask what is to be encoded but only one clip of the batch has: batch norm needs two."""

@@ -45,14 +45,18 @@ class Distillation(TermLoss):
         same_channels = shapes[0][0] == shapes[1][0]
         self.adapter = nn.Identity() if same_channels else nn.Conv1d(shapes[0][0], shapes[1][0], 1)
 
-    def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
+    def pair(self, encoded: Mapping[View, Encoding]) -> tuple[Tensor, Tensor]:
+        """Return M and L, brought to one shape."""
         student, teacher = encoded[self.student].stages[self.stage], encoded[self.teacher].stages[self.stage]
-        if not self.teacher_gradient:
-            teacher = teacher.detach()
         if not self.alike:
             student, teacher = _over_time(student), _over_time(teacher)
             teacher = functional.adaptive_avg_pool1d(teacher, student.shape[-1])
-        student = self.adapter(student.flatten(2)).view(len(student), -1, *student.shape[2:])
+        return self.adapter(student.flatten(2)).view(len(student), -1, *student.shape[2:]), teacher
+
+    def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
+        student, teacher = self.pair(encoded)
+        if not self.teacher_gradient:
+            teacher = teacher.detach()
         valid_B = batch.present[self.student.source] & batch.present[self.teacher.source]
         return masked_mean(distance(student, teacher, self.form), valid_B)
 

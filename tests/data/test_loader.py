@@ -35,7 +35,7 @@ def test_each_source_is_its_window_of_the_chosen_segment(videos: VideoSet, clips
     batch = clips[5]
     for row, choice in enumerate(clips.sampler.draw(5)):
         record, shard = choice.segment.record, videos.shards[choice.segment.shard]
-        place = transforms.training_place(choice.place, record.height, record.width, CLIP.crop_area, CLIP.flip)
+        place = transforms.training_place(choice.place, record.height, record.width, CLIP)
         assert batch.ids[row] == record.video
         for source in ALL:
             start = choice.starts.get(source.window)

@@ -1,5 +1,6 @@
 """Training: repeatable to the bit, resumable at any step, and loud when the loss is no number."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -102,18 +103,52 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_is_named(videos: VideoSet, damage: float) -> None:
-    training = new(videos, PLAIN)
+def test_a_term_that_is_no_number_is_named_and_left_out(videos: VideoSet, damage: float) -> None:
+    weights = loss(rgb__predict=0.5, rgb__reverse=0.5)
+    training, without = make_training(videos, weights, steps=1), make_training(videos, weights, steps=1)
     with torch.no_grad():
         next(training.objective.losses["rgb/predict"].parameters()).fill_(damage)
-    before = {
-        name: value.clone() for name, value in training.tensors().items() if "running" not in name and "tracked" not in name
-    }
-    with pytest.raises(TrainingError, match=r"at step 0: rgb\.predict \(clips of v\d\d\.mp4") as caught:
-        next(training.run(0))
-    assert "Lower lr" in caught.value.hint and "rgb.reverse" not in caught.value.message
+    [record], _ = finish(training)
+    assert record.skipped == ("rgb.predict",) and set(record.clips) <= {video.id for video in videos.videos}
+    assert len(record.clips) == 4 and math.isfinite(record.loss) and training.skipped == 1
+    # The step is that of the other terms; running statistics stay as they were.
+    fresh = make_training(videos, weights, steps=1)
+    for name, value in training.objective.encoders["rgb"].state_dict().items():
+        assert torch.isfinite(value).all(), name
+        if "running" in name:
+            assert torch.equal(value, fresh.objective.encoders["rgb"].state_dict()[name]), name
+    assert not torch.equal(
+        training.objective.losses["rgb/reverse"].head.linear.weight, fresh.objective.losses["rgb/reverse"].head.linear.weight
+    )
+    assert finish(without)[0][0].skipped == ()
+
+
+def test_a_step_whose_gradient_is_no_number_is_not_made(videos: VideoSet) -> None:
+    training = make_training(videos, loss(rgb__reverse=1.0), steps=1)
+    training.objective.losses["rgb/reverse"].head.linear.weight.register_hook(lambda gradient: gradient * math.nan)
+    before = {name: value.clone() for name, value in training.tensors().items() if "tracked" not in name}
+    [record], _ = finish(training)
+    assert record.skipped == ("the gradient",)
     after = training.tensors()
-    assert all(torch.equal(value.nan_to_num(), after[name].nan_to_num()) for name, value in before.items()), "no step was made"
+    assert int(after.pop("loop:skipped")) == 1 and int(before.pop("loop:skipped")) == 0
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_too_many_such_steps_end_the_run(videos: VideoSet) -> None:
+    training = make_training(videos, loss(rgb__predict=0.5, rgb__reverse=0.5), steps=6, max_skipped=2)
+    with torch.no_grad():
+        next(training.objective.losses["rgb/predict"].parameters()).fill_(math.nan)
+    steps = []
+    with pytest.raises(
+        TrainingError, match=r"rgb\.predict is no finite number at step 2 \(clips of v\d\d\.mp4.* 3 such steps"
+    ) as caught:
+        steps.extend(record.step for record in training.run(0))
+    assert "Lower lr" in caught.value.hint and "rgb.reverse" not in caught.value.message
+    resumed = make_training(videos, loss(rgb__predict=0.5, rgb__reverse=0.5), steps=6, max_skipped=2)
+    resumed.load(training.done, training.tensors())
+    assert resumed.skipped == 3 and resumed.done == 2
+    with pytest.raises(TrainingError):
+        next(resumed.run(0))
 
 
 def test_a_batch_without_any_valid_clip_changes_no_encoder(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from elo_cli.core.clip import MODALITIES, ClipBatch, Form, Source, View
+from elo_cli.core.settings import SpecAugmentSettings
 from elo_cli.data.transforms import Place, audio, flow, rgb
 from elo_cli.engine.views import forms_of, make_view, shuffled_orders
 from elo_cli.prepare.audio import log_mel
@@ -115,7 +116,7 @@ def test_statistics_do_not_give_the_direction_of_time_away(modality: str) -> Non
         frames = moving_texture(random, (motion[0], motion[1]), 6)
         forward, backward = (quantise(field) for field in flow_of(frames))
         sound = log_mel(random.normal(size=9600).astype(np.float32) * 0.1, 16_000, mels=8).astype(np.float16)
-        place = Place(0, 0, 32, False)
+        place = Place(0, 0, 32, 32, False)
         inputs = {
             Source("rgb"): rgb(frames[:-1], place, 16),
             Source("flow"): flow(forward[0], forward[1], place, 16),
@@ -129,3 +130,38 @@ def test_statistics_do_not_give_the_direction_of_time_away(modality: str) -> Non
     assert 0.35 < probe(clean, changed) < 0.65
     # The probe is not blind: half a frame of fading at the end of each clip would be found.
     assert probe([row + np.eye(len(row))[1] * 3 * np.std(clean) for row in clean], changed) > 0.8
+
+
+def sound_batch(clips: int = 6) -> ClipBatch:
+    sound = torch.randn(clips, 1, 20, 40, generator=torch.Generator().manual_seed(0))
+    return ClipBatch({Source("audio"): sound}, {}, ("a",) * clips, torch.arange(clips))
+
+
+def test_stripes_cover_the_same_of_every_view_and_no_target() -> None:
+    batch, form = sound_batch(), SpecAugmentSettings(masks=2, time=0.5, mels=0.3)
+    before = batch.inputs[Source("audio")].clone()
+    covered = [make_view(batch, View("audio", name), 0, 7, form) == 0 for name in ("clean", "shuffled", "reversed")]
+    assert all(torch.equal(covered[0], other) for other in covered[1:])
+    assert torch.equal(batch.inputs[Source("audio")], before)
+    assert torch.equal(make_view(batch, View("audio"), 0, 7, form)[~covered[0]], before[~covered[0]])
+    assert not torch.equal(make_view(batch, View("audio"), 0, 8, form) == 0, covered[0])
+    assert len({tuple(clip.flatten().tolist()) for clip in covered[0]}) == 6
+
+
+def test_stripes_are_whole_and_no_wider_than_asked() -> None:
+    batch = sound_batch(200)
+    for mels, time, axis in ((0.25, 0.0, 2), (0.0, 0.25, 3)):
+        seen = make_view(batch, View("audio"), 0, 0, SpecAugmentSettings(masks=1, time=time, mels=mels))
+        covered = (seen == 0).all(5 - axis)[:, 0]  # along the other axis a stripe goes all the way
+        assert torch.equal(covered.sum(1) * seen.shape[5 - axis], (seen == 0).sum((1, 2, 3)))
+        widths = covered.sum(1)
+        assert widths.max() == seen.shape[axis] // 4 and widths.min() == 0
+        edges = (covered[:, 1:] != covered[:, :-1]).sum(1)
+        assert edges.max() == 2
+        assert covered.any(0).all()  # anywhere
+
+
+def test_no_stripes_unless_asked_for() -> None:
+    batch = sound_batch()
+    for form in (None, SpecAugmentSettings()):
+        assert torch.equal(make_view(batch, View("audio"), 0, 0, form), batch.inputs[Source("audio")])

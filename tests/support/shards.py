@@ -11,14 +11,13 @@ from elo_cli.core.clip import ClipBatch, Source
 from elo_cli.core.settings import ClipSettings, EncoderSettings, ObjectiveSettings, PreprocessSettings, TrainSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.jpeg import encode_flow, encode_frames
-from elo_cli.data.loader import ClipReader, TrainingClips, training_clips
+from elo_cli.data.loader import TrainingClips, source_shapes, training_clips
 from elo_cli.data.records import SegmentRecord, VideoRecord
 from elo_cli.data.shard_writer import ShardWriter
 from elo_cli.data.video_set import SHARDS, VideoSet
 from elo_cli.engine.loop import Training
 from elo_cli.engine.objective import Objective
 from elo_cli.engine.precision import Precision
-from elo_cli.engine.setup import source_shapes
 
 PREPROCESS = PreprocessSettings(fps=10.0, hop_seconds=0.05, mels=8)  # two spectrogram frames for each stored frame
 CLIP = ClipSettings(frames=4, stride=1, size=16, future=2, crop_area=(0.5, 1.0), flip=0.5)
@@ -133,10 +132,11 @@ def make_training(
     precision: Precision = PLAIN,
     settings: ObjectiveSettings = OBJECTIVE,
     lr: float = 0.05,
+    max_skipped: int = 10,
 ) -> Training:
     """Build the smallest training run."""
     objective = make_objective(videos, weights, settings=settings)
-    train = TrainSettings(clip=CLIP, encoder=ENCODER, steps=steps, batch=4, lr=lr)
+    train = TrainSettings(clip=CLIP, encoder=ENCODER, steps=steps, batch=4, lr=lr, max_skipped=max_skipped)
     return Training(objective, make_clips(videos, objective), train, precision)
 
 

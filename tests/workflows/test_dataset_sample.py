@@ -50,7 +50,7 @@ def test_only_a_sheet_is_written_over(root: Path, tmp_path: Path) -> None:
     before = out.read_bytes()
     for content in (before, b"text", b""):
         out.write_bytes(content)
-        with pytest.raises(UsageError, match="is no contact sheet"):
+        with pytest.raises(UsageError, match="was not made by elo dataset sample"):
             sample(root, out=out)
         assert out.read_bytes() == content
 
