@@ -195,7 +195,7 @@ class _Film:
         """
         reader, plan, origin_s = self._reader, self._plan, self._first.time_s
         if not plan.vectors:  # those lead from each picture to the next
-            reader.needed = lambda from_s, to_s: from_s >= origin_s + start_s - EPSILON_S
+            reader.demand.needed = lambda from_s, to_s: from_s >= origin_s + start_s - EPSILON_S
         shown = reader.next()
         while shown is not None and shown.time_s < origin_s + start_s - EPSILON_S:
             shown = reader.next()
@@ -216,7 +216,7 @@ class _Film:
             return first_from(from_s) == count or first_from(from_s) < first_from(to_s)
 
         if not plan.vectors:
-            reader.needed = needed
+            reader.demand.needed = needed
         sheet = _Sheet(self._canvas, count, self._field(shown) if plan.vectors else None)
         while sheet.filled < count:
             following = reader.next()

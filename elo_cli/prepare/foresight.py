@@ -18,7 +18,24 @@ AHEAD = 32  # packets; H.264 puts at most 16 pictures out of order
 WHOLE = 0.75  # of a frame's period: packets that follow one another faster may be the fields of one frame
 
 Packets: TypeAlias = "Iterator[av.Packet[Any] | None]"  # None stands for a place that cannot be read
-Needed = Callable[[float, float], bool]  # whether the picture that is shown from one time to another will be looked at
+Needed = Callable[[float, float], bool]
+
+
+class Demand:
+    """What is asked of each picture before it is decoded; it may change as plans go on.
+
+    Attributes:
+        needed: whether the picture that is shown from one time to another, in seconds, will be looked at.
+        everything: whether none may be missing, whatever `needed` says.
+    """
+
+    def __init__(self) -> None:
+        self.needed: Needed = lambda from_s, to_s: True
+        self.everything = False
+
+    def __call__(self, from_s: float, to_s: float) -> bool:
+        """Say whether a picture may not be missing."""
+        return self.everything or self.needed(from_s, to_s)
 
 
 def foresee(

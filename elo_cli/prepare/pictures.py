@@ -8,7 +8,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from elo_cli.prepare.container import rate
-from elo_cli.prepare.foresight import Needed
+from elo_cli.prepare.foresight import Demand
 from elo_cli.prepare.reel import SEEK_MARGIN_S, Reel
 
 
@@ -27,24 +27,24 @@ class PictureReader:
         bad_packets: packets that the decoder refused, or decoded with complaints: possible damage.
         end_s: when the last frame read so far disappears.
         exhausted: whether the stream has come to its end.
-        needed: says of pictures that are still to be decoded which ones may not be missing, by the time from
-            which and the time to which each is shown; set it as plans go on. The last picture never is missing.
+        demand: which of the pictures that are still to be decoded may not be missing; the last one never is.
+            Where frames are interlaced a picture may be two packets, and where a film is damaged decoders make up
+            what is lost from whatever came before: from there on everything is decoded.
     """
 
     def __init__(self, reel: Reel, stream: VideoStream) -> None:
         self.bad_packets = 0
         self.end_s = 0.0
         self.exhausted = False
-        self.needed: Needed = lambda from_s, to_s: True
+        self.demand = Demand()
         self._reel, self._stream = reel, stream
-        self._decoding: Iterator[tuple[list[Frame], bool]] = reel.decode(stream, None, self._is_needed)
+        self._decoding: Iterator[tuple[list[Frame], bool]] = reel.decode(stream, None, self.demand)
         self._ready: list[Picture] = []  # in reverse order
         self._unit = float(stream.time_base or 0)
         self._period = 1.0 / rate(stream)
         self._last: float | None = None
         self._resume = 0.0  # time of a frame without any, where none came before
         self._settled = True
-        self._interlaced = False  # a picture may be two packets
 
     def next(self) -> Picture | None:
         """Return the next frame; None at the end of the stream."""
@@ -56,7 +56,9 @@ class PictureReader:
             frames, bad = found
             # Right after a seek a decoder may lack references that it then never shows.
             self._settled = self._settled or bool(frames)
-            self.bad_packets += self._settled and bad
+            if self._settled and bad:
+                self.bad_packets += 1
+                self.demand.everything = True
             self._ready = [self._timed(cast(VideoFrame, frame)) for frame in frames][::-1]
         return self._ready.pop()
 
@@ -71,17 +73,13 @@ class PictureReader:
             av.error.FFmpegError: the container cannot seek.
         """
         target = time_s - SEEK_MARGIN_S
-        self._decoding = self._reel.decode(self._stream, target, self._is_needed)
+        self._decoding = self._reel.decode(self._stream, target, self.demand)
         self._ready, self._last, self._resume = [], None, target
         self.exhausted = self._settled = False
 
-    def _is_needed(self, from_s: float, to_s: float) -> bool:
-        # Where a film is damaged, decoders make up what is lost from whatever came before.
-        return self._interlaced or self.bad_packets > 0 or self.needed(from_s, to_s)
-
     def _timed(self, frame: VideoFrame) -> Picture:
         """Give a frame its time: the presentation time, else the decoding time, else one period after the last."""
-        self._interlaced = self._interlaced or frame.interlaced_frame
+        self.demand.everything = self.demand.everything or frame.interlaced_frame
         stamp = frame.pts if frame.pts is not None else frame.dts
         last = self._last
         time = None if stamp is None or not self._unit else stamp * self._unit

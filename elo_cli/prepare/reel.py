@@ -14,7 +14,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from elo_cli.prepare.container import Log, rate, trim
-from elo_cli.prepare.foresight import TELLING, Needed, Packets, foresee
+from elo_cli.prepare.foresight import TELLING, Demand, Packets, foresee
 
 HELD_BYTES = 2**25  # files up to this size are read once; of larger ones only what is kept
 SEEK_MARGIN_S = 0.5  # FFmpeg seeks by decoding time, which runs ahead of presentation time
@@ -103,7 +103,7 @@ class Reel:
         return any(found_s is not None and found_s > time_s - END_S for found_s in times_s)
 
     def decode(
-        self, stream: Stream, from_s: float | None = None, needed: Needed | None = None
+        self, stream: Stream, from_s: float | None = None, demand: Demand | None = None
     ) -> Iterator[tuple[list[Frame], bool]]:
         """Return an iterator over the frames that each packet gives, and whether it was refused or complained of.
 
@@ -111,7 +111,7 @@ class Reel:
             stream: one of the streams of this reel; what was begun before ends, of a large file for all streams.
             from_s: begin at a packet from which decoding can start and which is surely no later, in
                 seconds of the stream's clock; None: at the beginning.
-            needed: is asked for each picture before it is decoded, by when it is shown, in seconds of the
+            demand: is asked for each picture before it is decoded, by when it is shown, in seconds of the
                 stream's clock; one that is not needed may be left out. None: all are.
 
         Raises:
@@ -120,16 +120,16 @@ class Reel:
         stream.codec_context.flush_buffers()
         if self.held:
             kept = self._packets[stream.index]
-            return self._frames(stream, iter(kept[_start(kept, from_s, float(stream.time_base or 0)) :]), needed)
+            return self._frames(stream, iter(kept[_start(kept, from_s, float(stream.time_base or 0)) :]), demand)
         if from_s is not None:
             self._container.seek(math.floor(from_s / float(stream.time_base or 1)), stream=stream, backward=True)
         elif self._read:
             self._container.seek(0, backward=True)
         self._read = True
-        return self._frames(stream, _read(self._container, [stream]), needed)
+        return self._frames(stream, _read(self._container, [stream]), demand)
 
-    def _frames(self, stream: Stream, packets: Packets, needed: Needed | None) -> Iterator[tuple[list[Frame], bool]]:
-        for packet in packets if needed is None else _leaving_out(stream, packets, needed):
+    def _frames(self, stream: Stream, packets: Packets, demand: Demand | None) -> Iterator[tuple[list[Frame], bool]]:
+        for packet in packets if demand is None else _leaving_out(stream, packets, demand):
             complaints = len(self._log)
             frames: list[Frame] = []
             bad = packet is None
@@ -149,7 +149,7 @@ class Reel:
         yield rest, False
 
 
-def _leaving_out(stream: Stream, packets: Packets, needed: Needed) -> Packets:
+def _leaving_out(stream: Stream, packets: Packets, demand: Demand) -> Packets:
     """Yield packets, and before each tell the decoder to leave its picture out if nothing and nobody needs it."""
     context = stream.codec_context
     if not isinstance(stream, VideoStream) or context.name not in TELLING:
@@ -158,7 +158,7 @@ def _leaving_out(stream: Stream, packets: Packets, needed: Needed) -> Packets:
     leaving_out = False
     context.skip_frame = "DEFAULT"
     for packet, shown in foresee(packets, float(stream.time_base or 0), 1 / rate(stream)):
-        if leaving_out != (shown is not None and not needed(*shown)):
+        if leaving_out != (shown is not None and not demand(*shown)):
             leaving_out = not leaving_out
             context.skip_frame = "NONREF" if leaving_out else "DEFAULT"
         yield packet
