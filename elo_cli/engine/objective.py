@@ -115,11 +115,11 @@ class Objective(nn.Module):
         batch = self._encodable(batch)
         encoded = self.encode(batch, step)
         parts = {str(term): self.losses[_key(term)](encoded, batch).float() for term in self.terms}
-        values = torch.stack(list(parts.values()))
-        weights = torch.tensor(list(self.weights.values()), device=values.device)
+        # Each summand is a graph of its own: what is not finite in one must not reach the gradient of another.
+        summands = {name: self.weights[name] * part for name, part in parts.items()}
         if self.scale == "initial":
-            values = values / self._scale(values.detach())
-        summands = dict(zip(parts, (weights * values).unbind(), strict=True))
+            scales = self._scale(torch.stack([part.detach() for part in parts.values()])).unbind()
+            summands = {name: summand / scale for (name, summand), scale in zip(summands.items(), scales, strict=True)}
         return LossReport(summands, {name: value.detach() for name, value in parts.items()})
 
     def encode(self, batch: ClipBatch, step: int) -> dict[View, Encoding]:
