@@ -112,7 +112,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
         if total.requires_grad:
-            total.backward()
+            torch.autograd.backward(total)
             norm = torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.clip_norm or math.inf)
             if torch.isfinite(norm):
                 self.optimizer.step()
@@ -124,7 +124,7 @@ class Training:
 
     def _skip(self, step: int, skipped: list[str], batch: ClipBatch, statistics: Tensor) -> None:
         """Undo what a number that is none did to the running statistics, and count it."""
-        flat = statistics.split([buffer.numel() for buffer in self._running])
+        flat = torch.split(statistics, [buffer.numel() for buffer in self._running])
         for buffer, before in zip(self._running, flat, strict=True):
             buffer.copy_(before.view_as(buffer))
         self.skipped += 1

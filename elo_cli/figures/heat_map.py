@@ -84,5 +84,5 @@ def _task(term: Term) -> str:
 
 
 def _rank(term: Term) -> tuple[int, bool, Sequence[int]]:
-    order = [MODALITIES.index(name) if name in MODALITIES else len(MODALITIES) for name in term.modalities]  # type: ignore[arg-type]
+    order = [MODALITIES.index(name) if name in MODALITIES else len(MODALITIES) for name in term.modalities]
     return len(order), term.directed, order
