@@ -26,7 +26,7 @@ from elo_cli.fitness import FitnessReport
 from elo_cli.run.environment import processors
 from elo_cli.workflows.material import Material
 
-# Pixels of a batch times width times depth: with all 51 terms about 3 GB of memory.
+# Pixels of a batch times width times depth: with all terms about 3 GB of memory.
 _LARGEST_TIMED = 25_000_000
 
 
