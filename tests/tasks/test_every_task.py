@@ -116,6 +116,41 @@ def test_the_value_is_the_mean_over_valid_clips(term: Term) -> None:
     assert loss(encoded, masked(batch, [1])).item() == pytest.approx(sum(alone) / 3, rel=1e-4)
 
 
+@pytest.mark.parametrize(("term", "form"), CASES)
+def test_gradients_are_finite_differences(term: Term, form: str) -> None:
+    loss, parts = build(term, form)
+    encoded, batch = make_case(loss, parts, 4)
+    with torch.no_grad():
+        loss(encoded, batch)  # fills the banks of pseudo-labels, which take no gradient
+    loss.eval()
+    _, found = run(loss, encoded, batch)
+    own = list(loss.parameters())
+    leaves = [tensor for view in sorted(encoded) for tensor in (*encoded[view].stages, encoded[view].vector_BD)]
+    generator = torch.Generator().manual_seed(2)
+    taught = {"distill"} if form != "infonce" else set()
+    errors = []
+    for _ in range(7):
+        # The teacher of distillation has no gradient by intention: only what RGB does is moved.
+        still = [term.task in taught and view.modality != "rgb" for view in sorted(encoded) for _ in range(5)]
+        directions = [torch.randn(p.shape, generator=generator) for p in own]
+        directions += [
+            torch.zeros(t.shape) if at_rest else torch.randn(t.shape, generator=generator)
+            for t, at_rest in zip(leaves, still, strict=True)
+        ]
+        size = sum(float(direction.square().sum()) for direction in directions) ** 0.5
+        values = []
+        for step in (3e-2, -3e-2):
+            with torch.no_grad():
+                for tensor, direction in zip([*own, *leaves], directions, strict=True):
+                    tensor.add_(direction, alpha=step / size)
+                values.append(float(loss(encoded, batch)))
+                for tensor, direction in zip([*own, *leaves], directions, strict=True):
+                    tensor.sub_(direction, alpha=step / size)
+        slope = sum(float((gradient * direction).sum()) for gradient, direction in zip(found, directions, strict=True)) / size
+        errors.append(abs((values[0] - values[1]) / 6e-2 - slope) / (abs(slope) + 1e-2))
+    assert sorted(errors)[3] < 0.05  # half of the directions: a kink may lie on the others
+
+
 @pytest.mark.parametrize("term", TERMS, ids=str)
 def test_terms_are_written_and_read(term: Term) -> None:
     assert Term.parse(str(term)) == term
