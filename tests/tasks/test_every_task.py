@@ -137,6 +137,9 @@ def test_gradients_are_finite_differences(term: Term, form: str) -> None:
             torch.zeros(t.shape) if at_rest else torch.randn(t.shape, generator=generator)
             for t, at_rest in zip(leaves, still, strict=True)
         ]
+        # Half along the gradient, so that there is a slope to be seen, half anywhere.
+        size, steep = (sum(float(part.square().sum()) for part in part_list) ** 0.5 for part_list in (directions, found))
+        directions = [one / size + gradient / steep for one, gradient in zip(directions, found, strict=True)]
         size = sum(float(direction.square().sum()) for direction in directions) ** 0.5
         values = []
         for step in (3e-2, -3e-2):
