@@ -15,7 +15,10 @@ EXAMPLE = "elo losses show elo/evolve/best-loss.yaml"
 
 @functools.partial(with_common, without=("seed", "resume"))
 def overview(common: Common) -> None:
-    """List the terms of the loss, with what each reads and costs; or show a loss."""
+    """List the terms of the loss, or show a loss.
+
+    The list says what each term reads and what it costs.
+    """
     run_workflow("losses", common)
 
 

@@ -24,6 +24,8 @@ COMMANDS = (
     ("dataset", "info"),
     ("dataset", "verify"),
     ("dataset", "sample"),
+    ("losses",),
+    ("losses", "show"),
     ("presets",),
     ("presets", "show"),
     ("presets", "copy"),
