@@ -86,9 +86,9 @@ def grey(rgb_CTHW: Tensor) -> Tensor:
 
 def flow(stored_THWC: np.ndarray, scale_T: np.ndarray, place: Place, size: int) -> Tensor:
     """Stored flow int8 (T,H,W,2) and pixels for its unit (T) → (2,T,size,size) float32 in hundredths of the clip's sides."""
-    scale_T111 = torch.from_numpy(np.asarray(scale_T, np.float32) * np.float32(100)).view(-1, 1, 1, 1)
-    sides_11 = torch.tensor([place.width, place.height], dtype=torch.float32).view(2, 1, 1)
-    vectors_TCHW = _resize(_cut(stored_THWC, place).float(), size).mul_(scale_T111).div_(sides_11)
+    unit_2 = np.array([100 / place.width, 100 / place.height], np.float32)
+    scale_T211 = torch.from_numpy(np.asarray(scale_T, np.float32)[:, None] * unit_2)[..., None, None]
+    vectors_TCHW = _resize(_cut(stored_THWC, place).float(), size).mul_(scale_T211)
     if place.flip:
         vectors_TCHW[:, 0].neg_()
     return vectors_TCHW.transpose(0, 1)

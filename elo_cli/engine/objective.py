@@ -116,10 +116,11 @@ class Objective(nn.Module):
         encoded = self.encode(batch, step)
         parts = {str(term): self.losses[_key(term)](encoded, batch).float() for term in self.terms}
         # Each summand is a graph of its own: what is not finite in one must not reach the gradient of another.
-        summands = {name: self.weights[name] * part for name, part in parts.items()}
+        values = parts
         if self.scale == "initial":
             scales = self._scale(torch.stack([part.detach() for part in parts.values()])).unbind()
-            summands = {name: summand / scale for (name, summand), scale in zip(summands.items(), scales, strict=True)}
+            values = {name: part / scale for (name, part), scale in zip(parts.items(), scales, strict=True)}
+        summands = {name: self.weights[name] * value for name, value in values.items()}
         return LossReport(summands, {name: value.detach() for name, value in parts.items()})
 
     def encode(self, batch: ClipBatch, step: int) -> dict[View, Encoding]:
