@@ -53,10 +53,6 @@ class ClipReader:
         clip_CTHW = transforms.rgb(frames_THWC, place, size, look)
         return transforms.grey(clip_CTHW) if source.modality == "grey" else clip_CTHW
 
-    def shape(self, source: Source) -> tuple[int, ...]:
-        """The shape of what `read` returns."""
-        return source_shape(source, self.clip, self.rates)
-
 
 def source_shape(source: Source, clip: ClipSettings, rates: StoredRates) -> tuple[int, ...]:
     """The shape of one clip of a source, without the batch."""
@@ -84,7 +80,7 @@ class _Clips(Dataset[ClipBatch]):
         inputs, present = {}, {}
         for source in self.sources:
             tensors = [clip.get(source) for clip in clips]
-            empty = torch.zeros(self.reader.shape(source))
+            empty = torch.zeros(source_shape(source, self.reader.clip, self.reader.rates))
             inputs[source] = torch.stack([empty if tensor is None else tensor for tensor in tensors])
             present[source] = torch.tensor([tensor is not None for tensor in tensors])
         video_B = torch.tensor([choice.video for choice in choices])

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from elo_cli.core.clip import ClipBatch, Modality, Source, View
@@ -87,7 +86,7 @@ def _cost(term: Term, parts: Parts, passes: Mapping[str, float]) -> TermCost:
     return TermCost(
         tuple(sorted(loss.views)),
         tuple(sorted(loss.targets)),
-        sum(parameter.numel() for parameter in loss.parameters() if isinstance(parameter, nn.Parameter)),
+        sum(parameter.numel() for parameter in loss.parameters()),
         sum(passes[view.modality] for view in loss.views),
         counter.get_total_flops() / CLIPS,
     )

@@ -27,7 +27,7 @@ class StepRecord:
     Attributes:
         step: counted from 0.
         loss: Σ λ L, over the terms that are finite.
-        parts: each term's loss.
+        parts: the loss of each term that is finite.
         lr: the learning rate used.
         skipped: the terms (or "the gradient") that were no finite numbers and so were left out of it.
         clips: ids of the batch's videos, where anything was left out.
@@ -104,11 +104,10 @@ class Training:
         statistics = self._statistics()
         with self.precision.autocast():
             report = self.objective(batch, step)
-        parts = {name: float(value) for name, value in report.parts.items()}
-        skipped = [name for name, value in parts.items() if not math.isfinite(value)]
-        total = torch.stack(
-            [summand for name, summand in report.summands.items() if name not in skipped] or [torch.zeros(())]
-        ).sum()
+        values = {name: float(value) for name, value in report.parts.items()}
+        parts = {name: value for name, value in values.items() if math.isfinite(value)}
+        skipped = [name for name in values if name not in parts]
+        total = torch.stack([report.summands[name] for name in parts] or [torch.zeros(())]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
         if total.requires_grad:

@@ -12,6 +12,7 @@ from elo_cli.figures.lettering import fitted, font
 
 _CELL_WIDTH, _CELL_HEIGHT, _MARGIN, _HEADING = 84, 34, 28, 76
 _LABEL = 130  # width of the names of rows
+_NARROWEST = 520  # leaves room for the heading
 _INK, _GREY, _PALE, _PAPER = (25, 25, 28), (100, 100, 107), (228, 228, 233), (255, 255, 255)
 
 
@@ -45,8 +46,7 @@ def grid(weights: Mapping[Term, float]) -> Grid:
 
 def heat_map(shown: Grid, heading: str, line: str) -> Image.Image:
     """Draw a grid: white is 0, dark is 1, and empty where there is no such term."""
-    width = 2 * _MARGIN + _LABEL + _CELL_WIDTH * len(shown.columns)
-    width = max(width, 520)
+    width = max(2 * _MARGIN + _LABEL + _CELL_WIDTH * len(shown.columns), _NARROWEST)
     picture = Image.new("RGB", (width, 2 * _MARGIN + _HEADING + _CELL_HEIGHT * (len(shown.rows) + 1)), _PAPER)
     draw = ImageDraw.Draw(picture)
     room = width - 2 * _MARGIN

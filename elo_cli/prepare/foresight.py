@@ -6,6 +6,7 @@ pictures are the same to the last bit, for nothing that is left out has a part i
 """
 
 import bisect
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -58,13 +59,12 @@ def foresee(
     source, whole = iter(packets), WHOLE * period_s
 
     def admit() -> None:
-        for packet in source:
+        for packet in itertools.islice(source, 1):
             waiting.append(packet)
             stamp = None if packet is None or not packet.size or packet.is_discard else packet.pts
             near.append(stamp)
             if stamp is not None:
                 bisect.insort(known, stamp)
-            return
 
     def stretch(stamp: int | None) -> tuple[float, float] | None:
         if stamp is None or len(known) < len(near):

@@ -23,14 +23,12 @@ from numpy.typing import NDArray
 from elo_cli.core.files import storage_errors
 from elo_cli.core.seeds import derive, numpy_generator
 from elo_cli.prepare.encode import write_video
+from elo_cli.prepare.motions import MOTIONS, Manner, poses, sin, tempo
 from elo_cli.prepare.sprites import Array, Image, choose_colours, draw_pattern, draw_sprite, paint, rotation, stamp
 
 AUDIO_RATE = 16000  # samples a second
-PERIOD = 1.6  # seconds a cycle at speed 1; scenes run at 0.7 to 1.4
 SILENT = 0.1  # share of the scenes without a sound track
 _EAR_RATE = 500  # poses a second from which the sound is made
-
-Path5 = tuple[Array | float, Array | float, Array | float, Array | float, Array | float]  # u, v, log su, log sv, angle
 
 
 @dataclass(frozen=True)
@@ -52,19 +50,7 @@ class SceneJob:
     size: tuple[int, int] = (96, 128)
     fps: int = 16
     seconds: float = 3.0
-
-
-@dataclass(frozen=True)
-class _Manner:
-    """How one object performs its motion: nuisance that says nothing of the class."""
-
-    anchor: tuple[float, float]  # x, y from the frame's centre
-    reach: float  # factor on the amplitude
-    speed: float
-    phase: float  # cycles
-    tilt: float  # -1..1: of half a turn, or of a lean for the motions that know up from down
-    hand: float  # +1 or -1: mirrored
-    pose: float  # the object's own orientation
+    restless: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,82 +59,16 @@ class _Object:
 
     sprite: Image  # (S, S, 4) uint8: colour times opacity, opacity
     diameter: float  # pixels, at scale 1
-    manner: _Manner
+    manner: Manner
     pitch: float  # Hz
     timbre: Array  # loudness of harmonics 1..4, sums to 1
-
-
-def _tri(c: Array) -> Array:
-    """Triangle wave of period 1 in [-1, 1]."""
-    return 4 * np.abs((c + 0.25) % 1 - 0.5) - 1
-
-
-def _sin(c: Array) -> Array:
-    return np.sin(2 * np.pi * c)
-
-
-def _cos(c: Array) -> Array:
-    return np.cos(2 * np.pi * c)
-
-
-def _swing(c: Array) -> Path5:
-    angle = 1.05 * _sin(c)
-    return 0.45 * np.sin(angle), 0.45 * np.cos(angle) - 0.3, 0, 0, -angle
-
-
-def _spiral(c: Array) -> Path5:
-    radius = 0.2 + 0.16 * _tri(c / 2.5)
-    return radius * _cos(1.2 * c), radius * _sin(1.2 * c), 0, 0, 0
-
-
-def _shake(c: Array) -> Path5:
-    u = 0.07 * _sin(3.1 * c) + 0.04 * _sin(2.3 * c + 0.3)
-    v = 0.06 * _sin(2.7 * c + 0.6) + 0.04 * _cos(3.3 * c)
-    return u, v, 0, 0, 0.25 * _sin(2.9 * c + 0.4)
-
-
-def _fall(c: Array) -> Path5:
-    return 0, np.floor(c) + (c % 1) ** 2, 0, 0, 0
-
-
-def _bounce(c: Array) -> Path5:
-    return 0.3 * _tri(0.31 * c), 0.27 - 2.2 * (c % 1) * (1 - c % 1), 0, 0, 0
-
-
-_PATHS: dict[str, Callable[[Array], Path5]] = {
-    "drift": lambda c: (c, 0, 0, 0, 0),
-    "orbit": lambda c: (0.28 * _cos(c), 0.28 * _sin(c), 0, 0, 0),
-    "bounce": _bounce,
-    "zoom": lambda c: (0, 0, 0.5 * _sin(c), 0.5 * _sin(c), 0),
-    "spin": lambda c: (0, 0, 0, 0, 2 * np.pi * c),
-    "shake": _shake,
-    "swing": _swing,
-    "spiral": _spiral,
-    "fall": _fall,
-    "zigzag": lambda c: (0.7 * c, 0.2 * _tri(1.5 * c), 0, 0, 0),
-    "stretch": lambda c: (0, 0, 0.5 * _sin(c), -0.5 * _sin(c), 0),
-    "eight": lambda c: (0.38 * _sin(0.8 * c), 0.22 * _sin(1.6 * c), 0, 0, 0),
-}
-MOTIONS: tuple[str, ...] = tuple(_PATHS)
-_UPRIGHT = ("bounce", "swing", "fall")  # these lean by up to 0.4 rad; the others turn freely
-
-
-def _poses(motion: str, manner: _Manner, seconds_P: Array) -> Array:
-    """Follow one object: (P, 6) of x, y from the centre (not wrapped), log scales, their axis, the sprite's angle."""
-    u, v, su, sv, angle = _PATHS[motion](seconds_P / PERIOD * manner.speed + manner.phase)
-    turn = manner.tilt * (0.4 if motion in _UPRIGHT else np.pi)
-    u, v = manner.reach * manner.hand * np.asarray(u), manner.reach * np.asarray(v)
-    x = manner.anchor[0] + u * np.cos(turn) - v * np.sin(turn)
-    y = manner.anchor[1] + u * np.sin(turn) + v * np.cos(turn)
-    columns = np.broadcast_arrays(seconds_P, x, y, su, sv, turn, manner.pose + manner.hand * np.asarray(angle))
-    return np.stack(columns[1:], axis=1).astype(np.float64)
 
 
 def _object(rng: Generator, place: float, shrink: float, height: int, colours: Array, light: tuple[float, float]) -> _Object:
     """Make one object; `place` is its x in frame heights from the centre, `shrink` the factor on its size and reach."""
     diameter = rng.uniform(0.38, 0.55) * shrink * height
     sprite = draw_sprite(rng, max(8, round(1.25 * diameter)), colours, light)
-    manner = _Manner(
+    manner = Manner(
         anchor=(place + rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1)),
         reach=rng.uniform(0.85, 1.15) * shrink,
         speed=rng.uniform(0.7, 1.4),
@@ -176,7 +96,7 @@ def _voice(thing: _Object, poses_P: Array, widths: float, samples: int, click: A
     change = np.abs(np.gradient(np.stack([su, sv, 0.35 * angle], axis=1), axis=0)).sum(axis=1) * _EAR_RATE
     energy = np.clip((np.linalg.norm(velocity_P2, axis=1) + 0.3 * change) / 1.5, 0, 1.3)
     height = 0.5 - (y + 0.5) % 1  # -0.5 at the bottom, 0.5 at the top
-    octaves = 0.9 * height + 0.3 * _sin(x / widths) - 0.6 * (su + sv) + 0.35 * (su - sv)
+    octaves = 0.9 * height + 0.3 * sin(x / widths) - 0.6 * (su + sv) + 0.35 * (su - sv)
     loudness = (0.12 + energy) * (1 + 0.6 * np.cos(angle)) / 1.6
     times, ear = np.arange(samples) / AUDIO_RATE, np.arange(len(x)) / _EAR_RATE
     phase = np.cumsum(np.interp(times, ear, thing.pitch * 2.0**octaves)) * (2 * np.pi / AUDIO_RATE)
@@ -191,7 +111,9 @@ def _voice(thing: _Object, poses_P: Array, widths: float, samples: int, click: A
     return sound
 
 
-def render_scene(motion: str, seed: int, *, size: tuple[int, int] = (96, 128), fps: int = 16, seconds: float = 3.0) -> Scene:
+def render_scene(
+    motion: str, seed: int, *, size: tuple[int, int] = (96, 128), fps: int = 16, seconds: float = 3.0, restless: bool = False
+) -> Scene:
     """Render one scene: a pure function of its arguments, its appearance one of `seed` alone.
 
     Args:
@@ -199,11 +121,12 @@ def render_scene(motion: str, seed: int, *, size: tuple[int, int] = (96, 128), f
         size: (H, W) in pixels, both at least 16.
         fps: frames a second.
         seconds: the length; frames and samples are rounded.
+        restless: whether things move and rest by turns, so that one moment differs from another.
 
     Raises:
         ValueError: the motion is unknown, or size, rate or length is too small.
     """
-    if motion not in _PATHS:
+    if motion not in MOTIONS:
         raise ValueError(f"no motion {motion!r}; one of {', '.join(MOTIONS)} is needed")
     count, (height, width) = round(seconds * fps), size
     if count < 1 or fps < 1 or min(size) < 16:
@@ -220,7 +143,8 @@ def render_scene(motion: str, seed: int, *, size: tuple[int, int] = (96, 128), f
     things = [_object(rng, place, 0.8 if pair else 1.0, height, colours, light) for place in places]
     grit = rng.normal(0, rng.uniform(1, 4), (height + 16, width + 16, 3)).astype(np.int16)
     jumps = rng.integers(0, 16, (count, 2))
-    paths = [_poses(motion, thing.manner, np.arange(count) / fps) for thing in things]
+    clock = tempo(numpy_generator(seed, "tempo") if restless else None, seconds)
+    paths = [poses(motion, thing.manner, clock(np.arange(count) / fps)) for thing in things]
     frames = np.empty((count, height, width, 3), np.uint8)
     for index, (top, left) in enumerate(jumps):
         middle = np.array([ground.shape[1], ground.shape[0]]) / 2 - 0.5 + pan * (index - count / 2)
@@ -228,19 +152,21 @@ def render_scene(motion: str, seed: int, *, size: tuple[int, int] = (96, 128), f
         for thing, path in zip(things, paths, strict=True):
             _place(frame, thing, path[index])
         frames[index] = np.clip(frame + grit[top : top + height, left : left + width], 0, 255)
-    return Scene(frames, _sound(motion, things, seed, round(seconds * AUDIO_RATE), width / height), fps)
+    return Scene(frames, _sound(motion, things, clock, seed, round(seconds * AUDIO_RATE), width / height), fps)
 
 
-def _sound(motion: str, things: list[_Object], seed: int, samples: int, widths: float) -> NDArray[np.float32] | None:
+def _sound(
+    motion: str, things: list[_Object], clock: Callable[[Array], Array], seed: int, samples: int, widths: float
+) -> NDArray[np.float32] | None:
     """Sound a scene: (samples,) within [-0.9, 0.9], or None for the scenes that are silent films."""
     rng = numpy_generator(seed, "sound")
     if rng.random() < SILENT:
         return None
     click = 0.5 * rng.standard_normal(500) * np.exp(-np.arange(500) / 80)
-    moments = np.arange(samples * _EAR_RATE // AUDIO_RATE + 2) / _EAR_RATE
+    moments = clock(np.arange(samples * _EAR_RATE // AUDIO_RATE + 2) / _EAR_RATE)
     sound = rng.standard_normal(samples) * 0.005
     for thing in things:
-        sound += _voice(thing, _poses(motion, thing.manner, moments), widths, samples, click)
+        sound += _voice(thing, poses(motion, thing.manner, moments), widths, samples, click)
     sound *= rng.uniform(0.4, 0.9) / np.abs(sound).max()
     return sound.astype(np.float32)
 
@@ -265,7 +191,14 @@ def zipf_counts(total: int, classes: int, exponent: float = 1.0) -> list[int]:
 
 
 def scene_jobs(
-    folder: Path, counts: Mapping[str, int], seed: int, *, size: tuple[int, int] = (96, 128), fps: int = 16, seconds: float = 3.0
+    folder: Path,
+    counts: Mapping[str, int],
+    seed: int,
+    *,
+    size: tuple[int, int] = (96, 128),
+    fps: int = 16,
+    seconds: float = 3.0,
+    restless: bool = False,
 ) -> list[SceneJob]:
     """List the videos folder/motion/motion_0000.mp4 of a data set; each can be written by any process.
 
@@ -278,7 +211,7 @@ def scene_jobs(
     if unknown:
         raise ValueError(f"no motion {', '.join(sorted(unknown))}; there are {', '.join(MOTIONS)}")
     return [
-        SceneJob(folder / motion / f"{motion}_{index:04d}.mp4", motion, derive(seed, motion, index), size, fps, seconds)
+        SceneJob(folder / motion / f"{motion}_{index:04d}.mp4", motion, derive(seed, motion, index), size, fps, seconds, restless)
         for motion, count in counts.items()
         for index in range(count)
     ]
@@ -292,7 +225,7 @@ def write_scene(job: SceneJob) -> Path:
         StorageError: the disk is full, read-only, or failed.
     """
     if not job.path.exists():
-        scene = render_scene(job.motion, job.seed, size=job.size, fps=job.fps, seconds=job.seconds)
+        scene = render_scene(job.motion, job.seed, size=job.size, fps=job.fps, seconds=job.seconds, restless=job.restless)
         with storage_errors(job.path):
             job.path.parent.mkdir(parents=True, exist_ok=True)
         write_video(job.path, scene.frames_THWC, fps=scene.fps, waveform=scene.waveform, audio_rate=AUDIO_RATE)

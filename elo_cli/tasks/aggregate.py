@@ -51,22 +51,21 @@ class Aggregation(TermLoss):
             valid_B = batch.present[self.view.source]
             if self.training:
                 self.bank.update(batch.video_B, vector_BD.detach(), valid_B)
-            logits_BN = vector_BD @ self.bank.vectors_ND.T.clone() / self.temperature
-        near_BN = self._near(logits_BN.detach(), batch.video_B)
+            logits_BN = vector_BD @ self.bank.vectors_ND.T / self.temperature
+        near_BN = self._near(logits_BN.detach())
         label_HB = self.bank.labels_HN[:, batch.video_B]
         close_BN = (self.bank.labels_HN[:, None, :] == label_HB[:, :, None]).any(0) & near_BN
         valid_B = valid_B & (label_HB[0] >= 0)
-        # A row without neighbours would have no gradient; it is masked, and its own column keeps it finite.
+        # A clip's own video is a neighbour of both kinds, which also keeps a row finite that is masked.
         own_BN = functional.one_hot(batch.video_B, len(self.bank.seen_N)).bool()
         apart_B = _log_sum(logits_BN, near_BN | own_BN) - _log_sum(logits_BN, close_BN | own_BN)
         return masked_mean(apart_B, valid_B)
 
-    def _near(self, logits_BN: Tensor, video_B: Tensor) -> Tensor:
-        """The background neighbours: the nearest videos seen, the clip's own among them."""
+    def _near(self, logits_BN: Tensor) -> Tensor:
+        """The background neighbours: the nearest videos seen."""
         logits_BN = logits_BN.masked_fill(~self.bank.seen_N, float("-inf"))
         nearest = logits_BN.topk(min(self.neighbours, logits_BN.shape[1]), dim=1).indices
         near_BN = torch.zeros_like(logits_BN, dtype=torch.bool).scatter_(1, nearest, value=True)
-        near_BN[torch.arange(len(video_B)), video_B] = True
         return near_BN & self.bank.seen_N
 
 

@@ -13,7 +13,8 @@ from elo_cli.engine.objective import build_encoder
 from elo_cli.engine.precision import Precision
 from elo_cli.executors import Limits, Lost, Report
 from elo_cli.executors.local import LocalPool
-from elo_cli.prepare.scenes import MOTIONS, SceneJob, scene_jobs, write_scene, zipf_counts
+from elo_cli.prepare.motions import MOTIONS
+from elo_cli.prepare.scenes import SceneJob, scene_jobs, write_scene, zipf_counts
 from elo_cli.run.environment import processors
 from elo_cli.workflows import benchmark, evolve, extract, preprocess, pretrain
 from elo_cli.workflows.candidate import encoder_fitness

@@ -1,7 +1,6 @@
 """`elo pretrain`: train all networks with one loss, keep the RGB encoder."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,38 +136,27 @@ def _train(training: Training, settings: Settings, run: RunDirectory, watch: Wat
     total, every = settings.pretrain.steps, settings.pretrain.checkpoint_every
     record: StepRecord | None = None
     watch.start("pretraining", total, "step")
-    for record in _kept(training, settings, run):
-        watch.advance("pretraining", record.step + 1, {"loss": record.loss})
-        last = record.step + 1 == total
-        if last or record.skipped or time.monotonic() - logged > _LOG_EVERY_S:
-            logged = time.monotonic()
-            log.append(_line(record))
-        if last or (record.step + 1) % every == 0:
-            _save(training, run, record)
-        if record.skipped:
-            watch.warn(
-                f"Step {record.step + 1} went without {', '.join(record.skipped)}: no finite number, on clips of"
-                f" {', '.join(record.clips)}."
-            )
-        try:
-            watch.check()
-        except Stopped:
-            _save(training, run, record)
-            raise
-    watch.finish("pretraining")
-    return record
-
-
-def _kept(training: Training, settings: Settings, run: RunDirectory) -> Iterator[StepRecord]:
-    """The steps of a run; its state is saved where it can go on no further."""
-    record: StepRecord | None = None
     try:
         for record in training.run(loader_workers(settings)):
-            yield record
-    except TrainingError:
+            watch.advance("pretraining", record.step + 1, {"loss": record.loss})
+            last = record.step + 1 == total
+            if last or record.skipped or time.monotonic() - logged > _LOG_EVERY_S:
+                logged = time.monotonic()
+                log.append(_line(record))
+            if last or (record.step + 1) % every == 0:
+                _save(training, run, record)
+            if record.skipped:
+                watch.warn(
+                    f"Step {record.step + 1} went without {', '.join(record.skipped)}: no finite number, on clips of"
+                    f" {', '.join(record.clips)}."
+                )
+            watch.check()
+    except (Stopped, TrainingError):
         if record is not None:
             _save(training, run, record)
         raise
+    watch.finish("pretraining")
+    return record
 
 
 def _save(training: Training, run: RunDirectory, record: StepRecord) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from elo_cli.core.seeds import derive
 from elo_cli.prepare.encode import write_video
-from elo_cli.prepare.scenes import MOTIONS, render_scene
+from elo_cli.prepare.motions import MOTIONS
+from elo_cli.prepare.scenes import render_scene
 
 FPS = 25
 SOUND_RATE = 48_000  # 16 s of it are 750 whole AAC packets, so that repeated packets follow one another

@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from elo_cli.core.seeds import derive
-from elo_cli.prepare.scenes import AUDIO_RATE, MOTIONS, Scene, render_scene, scene_jobs, write_scene, zipf_counts
+from elo_cli.prepare.motions import MOTIONS
+from elo_cli.prepare.scenes import AUDIO_RATE, Scene, render_scene, scene_jobs, write_scene, zipf_counts
 
 SMALL = (48, 64)
 EACH = 12

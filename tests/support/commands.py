@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from elo_cli.cli.app import build
-from elo_cli.prepare.scenes import MOTIONS, SceneJob, write_scene
+from elo_cli.prepare.motions import MOTIONS
+from elo_cli.prepare.scenes import SceneJob, write_scene
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = """\

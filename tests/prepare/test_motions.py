@@ -1,0 +1,50 @@
+"""Motions: all differ, and a restless scene's clock moves and rests by turns."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elo_cli.core.seeds import numpy_generator
+from elo_cli.prepare.motions import MOTIONS, Manner, poses, tempo
+from elo_cli.prepare.scenes import render_scene
+
+MANNER = Manner(anchor=(0.0, 0.0), reach=1.0, speed=1.0, phase=0.25, tilt=0.1, hand=1.0, pose=0.0)
+TIMES = np.arange(0, 4, 0.05)
+
+
+def test_no_two_motions_are_alike() -> None:
+    courses = {motion: poses(motion, MANNER, TIMES) for motion in MOTIONS}
+    assert all(course.shape == (len(TIMES), 6) for course in courses.values())
+    names = list(MOTIONS)
+    for number, one in enumerate(names):
+        assert all(np.abs(courses[one] - courses[other]).max() > 0.05 for other in names[number + 1 :])
+
+
+def test_without_a_generator_time_is_time() -> None:
+    assert np.array_equal(tempo(None, 4.0)(TIMES), TIMES)
+
+
+@given(st.integers(0, 2**40), st.floats(1.0, 20.0))
+def test_a_restless_clock_moves_and_rests_by_turns(seed: int, seconds: float) -> None:
+    times = np.arange(0, seconds, 0.01)
+    steps = np.diff(tempo(numpy_generator(seed), seconds)(times)) / 0.01
+    assert steps.min() >= 0 and steps.max() < 2
+    state = np.where(steps < 0.01, 0, np.where(steps > 1.55, 1, -1))  # -1: a turn falls into this step
+    assert (state < 0).mean() < 0.05
+    changes = np.flatnonzero(np.diff(state[state >= 0]))
+    assert (np.diff(changes) > 60).all() and len(changes) >= int(seconds / 1.6) - 1
+
+
+@pytest.mark.parametrize("motion", ["drift", "spin"])
+def test_things_and_their_sound_rest_in_restless_scenes(motion: str) -> None:
+    scene = render_scene(motion, 3, size=(48, 64), seconds=6.0, restless=True)
+    assert scene.waveform is not None
+    change = np.abs(np.diff(scene.frames_THWC.astype(np.float64), axis=0)).mean((1, 2, 3))
+    loud = np.sqrt((scene.waveform[: 95 * 1000].reshape(95, 1000) ** 2).mean(1))
+    still = change < (change.min() + change.max()) / 2
+    assert 0.15 < still.mean() < 0.85
+    assert np.median(loud[still]) < 0.6 * np.median(loud[~still])
+    calm = render_scene(motion, 3, size=(48, 64), seconds=6.0)
+    assert np.array_equal(calm.frames_THWC.shape, scene.frames_THWC.shape)
+    assert not np.array_equal(calm.frames_THWC[-1], scene.frames_THWC[-1])
