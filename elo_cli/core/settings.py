@@ -181,6 +181,9 @@ class ObjectiveSettings(Section):
     margin: float = Field(1.0, gt=0, description="α of Eq. 8 (the paper is silent)")
     embed_form: Literal["margin", "infonce"] = Field("margin", description="margin: Eq. 8; infonce: over the batch")
     temperature: float = Field(0.1, gt=0, description="temperature of the InfoNCE form")
+    align_form: Literal["pair", "match"] = Field(
+        "pair", description="pair: Eq. 7 on one pair; match: which of two moments goes with which"
+    )
     spec_augment: SpecAugmentSettings = SpecAugmentSettings()  # type: ignore[call-arg]
     cluster: ClusterSettings = ClusterSettings()  # type: ignore[call-arg]
     aggregate: AggregationSettings = AggregationSettings()  # type: ignore[call-arg]

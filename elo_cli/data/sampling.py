@@ -102,22 +102,26 @@ class ClipSampler:
         extent = self.clip.frames * self.clip.stride
         last = max(0, frames - extent)
         future = self.clip.future * self.clip.stride
-        if "future" in self.windows and last >= future:
-            last -= future
-        options = np.arange(last + 1)
-        if "shifted" in self.windows:
-            # Only starts that leave room for a second stretch that does not overlap the first.
-            apart = options[(options >= extent) | (options + 2 * extent <= frames)]
-            options = apart if len(apart) else options
-        start = int(random.choice(options))
-        starts: dict[Window, int] = {"clip": start}
-        if "future" in self.windows and start + self.clip.span + future <= frames:
-            starts["future"] = start + extent
-        if "shifted" in self.windows:
-            others = np.concatenate([np.arange(max(0, start - extent + 1)), np.arange(start + extent, frames - extent + 1)])
-            if len(others):
-                starts["shifted"] = int(random.choice(others))
+        latest = last - future if "future" in self.windows and last >= future else last
+        starts: dict[Window, int] = {}
+        if "shifted" in self.windows and last >= extent:
+            # Where no two stretches leave room for the future of both, some clips go without theirs.
+            starts["clip"], starts["shifted"] = _apart(latest if latest >= extent else last, extent, random)
+        else:
+            starts["clip"] = int(random.integers(latest + 1))
+        if "future" in self.windows and starts["clip"] + self.clip.span + future <= frames:
+            starts["future"] = starts["clip"] + extent
         return starts
+
+
+def _apart(last: int, extent: int, random: np.random.Generator) -> tuple[int, int]:
+    """Draw two starts in [0, last] that are at least `extent` apart.
+
+    All such pairs are equally likely, in either order: nothing of the time in its segment tells which
+    of the two a clip is.
+    """
+    one, other = (int(start) for start in random.choice(last - extent + 2, 2, replace=False))
+    return (one, other - 1 + extent) if one < other else (one - 1 + extent, other)
 
 
 @lru_cache(maxsize=4)

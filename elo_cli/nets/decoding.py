@@ -21,5 +21,5 @@ class Decoding(TermLoss):
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         decoded = self.decoder(encoded[self.view].stages[-1])
-        valid_B = batch.present[self.view.source] & batch.present[self.target]
+        valid_B = self.valid(batch)
         return masked_mean(distance(decoded, batch.inputs[self.target], self.form), valid_B)

@@ -1,22 +1,10 @@
-"""Small classifiers on representations, and the pairing of clips with those of other videos."""
+"""Telling two forms of a clip apart, and the pairing of clips with those of other videos."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from elo_cli.nets.distances import masked_mean
-
-
-class BinaryHead(nn.Module):
-    """Eq. 7: one linear layer on x_m that tells two forms of a clip apart."""
-
-    def __init__(self, dimension: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dimension, 1)
-
-    def forward(self, positive_BD: Tensor, negative_BD: Tensor, valid_B: Tensor) -> Tensor:
-        """Return the mean binary cross-entropy over the valid clips, both forms counted alike."""
-        return binary_loss(self.linear(positive_BD)[:, 0], self.linear(negative_BD)[:, 0], valid_B)
 
 
 def binary_loss(positive_B: Tensor, negative_B: Tensor, valid_B: Tensor) -> Tensor:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from elo_cli.core.clip import ClipBatch, View
 from elo_cli.nets.blocks import Encoding
-from elo_cli.nets.heads import BinaryHead
+from elo_cli.nets.heads import binary_loss
 from elo_cli.nets.term import Parts, TermLoss
 
 
@@ -16,9 +16,12 @@ class Telling(TermLoss):
     def __init__(self, clean: View, changed: View, parts: Parts) -> None:
         super().__init__([clean, changed])
         self.clean, self.changed = clean, changed
-        self.head = BinaryHead(parts.dimension(clean.modality))
+        self.head = nn.Linear(parts.dimension(clean.modality), 1)
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
-        valid_B = batch.present[self.clean.source] & batch.present[self.changed.source]
-        value: Tensor = self.head(encoded[self.clean].vector_BD, encoded[self.changed].vector_BD, valid_B)
-        return value
+        return binary_loss(*self.decide(encoded), self.valid(batch))
+
+    def decide(self, encoded: Mapping[View, Encoding]) -> tuple[Tensor, Tensor]:
+        """Return the logits (B,) of both views; above 0 says clean."""
+        clean_B, changed_B = (self.head(encoded[view].vector_BD)[:, 0] for view in (self.clean, self.changed))
+        return clean_B, changed_B

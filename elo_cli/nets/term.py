@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from elo_cli.core.clip import ClipBatch, Source, View
@@ -45,6 +46,12 @@ class TermLoss(nn.Module):
         super().__init__()
         self.views = frozenset(views)
         self.targets = frozenset(targets)
+
+    def valid(self, batch: ClipBatch) -> Tensor:
+        """Return which clips (B,) have everything that the term reads."""
+        return torch.stack([batch.present[source] for source in sorted({view.source for view in self.views} | self.targets)]).all(
+            0
+        )
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         """Return the mean loss over the clips that have everything the term reads; 0 if none has."""

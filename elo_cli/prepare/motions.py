@@ -14,7 +14,7 @@ from elo_cli.prepare.sprites import Array
 
 PERIOD = 1.6  # seconds a cycle at speed 1; scenes run at 0.7 to 1.4
 _TICKS = 500  # of a tempo, a second
-_HASTE = 1.6  # how much faster a restless scene goes while it goes
+_PUSH, _SLOWING = 2.0, 0.5  # speed of a restless scene after a push; seconds in which it falls to 1/e
 
 Path5 = tuple[Array | float, Array | float, Array | float, Array | float, Array | float]  # u, v, log su, log sv, angle
 
@@ -101,12 +101,13 @@ def poses(motion: str, manner: Manner, seconds_P: Array) -> Array:
 def tempo(rng: Generator | None, seconds: float) -> Callable[[Array], Array]:
     """Make the clock of a scene: from seconds of the film to seconds of its motion.
 
-    Without a generator the two are the same. With one, things move and rest by turns of 0.7 to 1.5 s.
+    Without a generator the two are the same. With one, things are pushed every 1 to 2 s and slow down until the
+    next push: one moment differs from another, and the past from the future.
     """
     if rng is None:
         return lambda seconds_P: seconds_P
-    ends = np.cumsum(rng.uniform(0.7, 1.5, int(seconds / 0.7) + 2))
+    pushes = np.cumsum(rng.uniform(1, 2, int(seconds) + 3)) - 2 - rng.uniform(0, 1)
     ticks = np.arange(int(seconds * _TICKS) + 3) / _TICKS
-    going = (np.searchsorted(ends, ticks) + rng.integers(2)) % 2
-    elapsed = np.cumsum(going) * _HASTE / _TICKS
+    since = ticks - pushes[np.searchsorted(pushes, ticks, side="right") - 1]
+    elapsed = np.cumsum(_PUSH * np.exp(-since / _SLOWING)) / _TICKS
     return lambda seconds_P: np.interp(seconds_P, ticks, elapsed)

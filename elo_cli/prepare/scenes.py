@@ -121,7 +121,7 @@ def render_scene(
         size: (H, W) in pixels, both at least 16.
         fps: frames a second.
         seconds: the length; frames and samples are rounded.
-        restless: whether things move and rest by turns, so that one moment differs from another.
+        restless: whether things are pushed and slow down by turns, so that one moment differs from another.
 
     Raises:
         ValueError: the motion is unknown, or size, rate or length is too small.

@@ -48,7 +48,7 @@ class Aggregation(TermLoss):
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         with torch.autocast(batch.video_B.device.type, enabled=False):  # bfloat16 would round logits of 10 to steps of 0.06
             vector_BD = functional.normalize(self.embedding(encoded[self.view].vector_BD.float()), dim=1)
-            valid_B = batch.present[self.view.source]
+            valid_B = self.valid(batch)
             if self.training:
                 self.bank.update(batch.video_B, vector_BD.detach(), valid_B)
             logits_BN = vector_BD @ self.bank.vectors_ND.T / self.temperature

@@ -45,7 +45,7 @@ class Clustering(TermLoss):
         self.head = nn.Linear(dimension, form.number)
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
-        vector_BD, valid_B = encoded[self.view].vector_BD, batch.present[self.view.source]
+        vector_BD, valid_B = encoded[self.view].vector_BD, self.valid(batch)
         if self.training and self.bank.update(batch.video_B, vector_BD.detach(), valid_B):
             self._forget()
         labels_N = self.bank.labels_HN[0]

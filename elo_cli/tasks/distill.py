@@ -57,7 +57,7 @@ class Distillation(TermLoss):
         student, teacher = self.pair(encoded)
         if not self.teacher_gradient:
             teacher = teacher.detach()
-        valid_B = batch.present[self.student.source] & batch.present[self.teacher.source]
+        valid_B = self.valid(batch)
         return masked_mean(distance(student, teacher, self.form), valid_B)
 
 

@@ -37,7 +37,7 @@ class Margin(TermLoss):
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         first_BD, second_BD = encoded[self.first].vector_BD, encoded[self.second].vector_BD
-        valid_B = batch.present[self.first.source] & batch.present[self.second.source]
+        valid_B = self.valid(batch)
         index_B, found_B = other_video(batch.video_B, valid_B)
         near_B = distance(first_BD, second_BD, self.form)
         far_B = distance(first_BD, second_BD[index_B], self.form)
@@ -54,7 +54,7 @@ class Contrast(TermLoss):
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         first_BD = functional.normalize(encoded[self.first].vector_BD, dim=1)
         second_BD = functional.normalize(encoded[self.second].vector_BD, dim=1)
-        valid_B = batch.present[self.first.source] & batch.present[self.second.source]
+        valid_B = self.valid(batch)
         with torch.autocast(first_BD.device.type, enabled=False):  # bfloat16 would round logits of 10 to steps of 0.06
             logits_BB = first_BD @ second_BD.T / self.temperature
         same_BB = torch.eye(len(valid_B), dtype=torch.bool, device=valid_B.device)

@@ -118,14 +118,14 @@ def test_a_term_that_is_no_number_is_named_and_left_out(videos: VideoSet, damage
         if "running" in name:
             assert torch.equal(value, fresh.objective.encoders["rgb"].state_dict()[name]), name
     assert not torch.equal(
-        training.objective.losses["rgb/reverse"].head.linear.weight, fresh.objective.losses["rgb/reverse"].head.linear.weight
+        training.objective.losses["rgb/reverse"].head.weight, fresh.objective.losses["rgb/reverse"].head.weight
     )
     assert finish(without)[0][0].skipped == ()
 
 
 def test_a_step_whose_gradient_is_no_number_is_not_made(videos: VideoSet) -> None:
     training = make_training(videos, loss(rgb__reverse=1.0), steps=1)
-    training.objective.losses["rgb/reverse"].head.linear.weight.register_hook(lambda gradient: gradient * math.nan)
+    training.objective.losses["rgb/reverse"].head.weight.register_hook(lambda gradient: gradient * math.nan)
     before = {name: value.clone() for name, value in training.tensors().items() if "tracked" not in name}
     [record], _ = finish(training)
     assert record.skipped == ("the gradient",)

@@ -1,5 +1,7 @@
 """Views: what each form does to a clip, and that no trivial statistic of the input gives the form away."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from elo_cli.core.clip import MODALITIES, ClipBatch, Form, Source, View
+from elo_cli.core.clip import MODALITIES, ClipBatch, Form, Modality, Source, View, Window
 from elo_cli.core.settings import SpecAugmentSettings
+from elo_cli.data.loader import training_clips
 from elo_cli.data.transforms import Place, audio, flow, rgb
 from elo_cli.engine.views import forms_of, make_view, shuffled_orders
 from elo_cli.prepare.audio import log_mel
 from elo_cli.prepare.flow import flow_method, quantise
-from tests.support.shards import random_batch
+from tests.support.shards import CLIP, random_batch, write_set
 
 SHAPES = {
     Source("rgb"): (3, 5, 4, 4),
@@ -77,6 +80,9 @@ def test_forms_stand_in_a_fixed_order() -> None:
     assert forms_of(views, "flow") == [View("flow", form) for form in ("clean", "shuffled", "reversed", "shifted")]
 
 
+OTHERS: tuple[tuple[Modality, int], ...] = (("grey", 1), ("flow", 1), ("audio", 2))  # and their axis of time
+
+
 def moving_texture(random: np.random.Generator, motion: tuple[int, int], frames: int) -> np.ndarray:
     """A smooth texture that moves evenly: a film whose direction of time nobody could tell."""
     grain = random.normal(size=(80, 80, 3))
@@ -86,14 +92,16 @@ def moving_texture(random: np.random.Generator, motion: tuple[int, int], frames:
     return np.stack([texture[20 - motion[1] * t :, 20 - motion[0] * t :][:40, :40] for t in range(frames)])
 
 
-def statistics(clip: torch.Tensor, axis: int) -> np.ndarray:
-    """What can be read off a clip at a glance: level, spread and change at its ends and over all, sharpness."""
+def statistics(clip: torch.Tensor, axis: int, *, change: bool = True) -> np.ndarray:
+    """What can be read off a clip at a glance: level, spread and sharpness at its ends and over all, and its change."""
     frames = clip.movedim(axis, 0).flatten(2).double()
-    change = (frames[1:] - frames[:-1]).abs()
+    steps = (frames[1:] - frames[:-1]).abs()
     sharp = (frames[..., 1:] - frames[..., :-1]).abs().mean(2)
     values = [frames.mean(2), frames.std(2), sharp]
     numbers = [value[index] for value in values for index in (0, -1)] + [value.mean(0) for value in values]
-    numbers += [change[0].mean(1), change[-1].mean(1), change.mean((0, 2)), frames.amax((0, 2)), frames.amin((0, 2))]
+    numbers += [frames.amax((0, 2)), frames.amin((0, 2))]
+    if change:
+        numbers += [steps[0].mean(1), steps[-1].mean(1), steps.mean((0, 2))]
     return torch.cat(numbers).numpy()
 
 
@@ -107,11 +115,11 @@ def probe(clean: list[np.ndarray], changed: list[np.ndarray]) -> float:
     return float(fitted.score(rows[~seen], labels[~seen]))
 
 
-@pytest.mark.parametrize("modality", ["rgb", "flow", "audio"])
-def test_statistics_do_not_give_the_direction_of_time_away(modality: str) -> None:
-    random, clean, changed = np.random.default_rng(1), [], []
+def drifting_clips(count: int) -> list[ClipBatch]:
+    """Clips of even motion and even noise, one in each batch."""
+    random, batches = np.random.default_rng(1), []
     flow_of = flow_method("dis-ultrafast")
-    for _ in range(80):
+    for _ in range(count):
         motion = tuple(int(part) for part in random.integers(-3, 4, 2))
         frames = moving_texture(random, (motion[0], motion[1]), 6)
         forward, backward = (quantise(field) for field in flow_of(frames))
@@ -123,13 +131,42 @@ def test_statistics_do_not_give_the_direction_of_time_away(modality: str) -> Non
             Source("flow", "clip", True): flow(backward[0], backward[1], place, 16),
             Source("audio"): audio(sound, sound.shape[1]),
         }
-        batch = ClipBatch({source: tensor[None] for source, tensor in inputs.items()}, {}, ("a",), torch.zeros(1))
-        axis = 2 if modality == "audio" else 1
-        clean.append(statistics(make_view(batch, View(modality), 0, 0)[0], axis))  # type: ignore[arg-type]
-        changed.append(statistics(make_view(batch, View(modality, "reversed"), 0, 0)[0], axis))  # type: ignore[arg-type]
+        batches.append(ClipBatch({source: tensor[None] for source, tensor in inputs.items()}, {}, ("a",), torch.zeros(1)))
+    return batches
+
+
+# Frames out of order change faster than in order: to see that is what shuffle asks for, so it is no leak.
+@pytest.mark.parametrize("modality", ["rgb", "flow", "audio"])
+@pytest.mark.parametrize("form", ["reversed", "shuffled"])
+def test_statistics_do_not_give_a_changed_form_away(modality: Modality, form: Form) -> None:
+    axis, change = (2 if modality == "audio" else 1), form == "reversed"
+    clean, changed = (
+        [statistics(make_view(batch, view, 0, step)[0], axis, change=change) for step, batch in enumerate(drifting_clips(80))]
+        for view in (View(modality), View(modality, form))
+    )
     assert 0.35 < probe(clean, changed) < 0.65
     # The probe is not blind: half a frame of fading at the end of each clip would be found.
     assert probe([row + np.eye(len(row))[1] * 3 * np.std(clean) for row in clean], changed) > 0.8
+
+
+def test_statistics_do_not_tell_the_same_moment_from_another(tmp_path: Path) -> None:
+    # In these films time can be read off the brightness and the loudness of any frame.
+    videos = write_set(tmp_path / "set", videos=120, segments=1, fading=True, deaf=())
+    names = [Source(name, window) for name in ("rgb", "grey", "flow", "audio") for window in ("clip", "shifted")]  # type: ignore[arg-type]
+    batch = training_clips(videos, CLIP, frozenset(names), batch=120, seed=0)[0]
+
+    def rows(window: Window, *, difference: bool = False) -> list[np.ndarray]:
+        first = [statistics(clip, 1) for clip in batch.inputs[Source("rgb")]]
+        second = [
+            np.concatenate([statistics(batch.inputs[Source(name, window)][row], axis) for name, axis in OTHERS])
+            for row in range(120)
+        ]
+        apart = [np.abs(one[:3] - other[:1]) if difference else np.zeros(0) for one, other in zip(first, second, strict=True)]
+        return [np.concatenate(parts) for parts in zip(first, second, apart, strict=True)]
+
+    assert 0.3 < probe(rows("clip"), rows("shifted")) < 0.7
+    # The probe is not blind: were it told how much the two differ, it would know.
+    assert probe(rows("clip", difference=True), rows("shifted", difference=True)) > 0.8
 
 
 def sound_batch(clips: int = 6) -> ClipBatch:

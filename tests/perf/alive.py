@@ -3,8 +3,10 @@
     python -m tests.perf.alive --work DIR                   # all terms, 300 steps each
     python -m tests.perf.alive --work DIR --terms 'rgb.*' --steps 200 --seeds 0 1 2
 
-The videos are those of `elo demo`; training sees the heap, and what is measured are the labelled ones. Each
-family has its own measure, beside what guessing gets (docs/log.md says what came out):
+The videos are scenes like those of `elo demo` in which things are pushed and slow down by turns, so that one
+moment differs from another and the past from the future, as in real ones; training sees the heap, and what is
+measured are the labelled ones. Each family has its own measure, beside what guessing gets (docs/objective.md
+has the table):
 
     shuffle, reverse, align        accuracy; chance is 50%
     reconstruct, predict, transfer squared error over that of the training clips' mean; chance is 1
@@ -30,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from elo_cli.config import resolve
-from elo_cli.core.clip import ClipBatch, Source, View
+from elo_cli.core.clip import ClipBatch, View
 from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.loader import training_clips
@@ -41,11 +43,13 @@ from elo_cli.engine.setup import make_training
 from elo_cli.nets.blocks import Encoding
 from elo_cli.nets.decoding import Decoding
 from elo_cli.nets.telling import Telling
+from elo_cli.nets.term import TermLoss
 from elo_cli.tasks import all_terms
 from elo_cli.tasks.aggregate import Aggregation
-from elo_cli.tasks.align import Alignment
+from elo_cli.tasks.align import Alignment, Matching
 from elo_cli.tasks.cluster import Clustering
 from elo_cli.tasks.distill import Distillation
+from elo_cli.tasks.embed import Contrast
 from elo_cli.workflows import preprocess
 from elo_cli.workflows.demo import make_videos
 from elo_cli.workflows.events import Unwatched
@@ -56,8 +60,8 @@ Encoded = Mapping[View, Encoding]
 
 
 def videos_of(work: Path, settings: Settings) -> tuple[VideoSet, VideoSet]:
-    """Make and preprocess the demo's videos: the heap that is trained on, and the labelled ones."""
-    make_videos(work / "videos", work / "labelled", 0, Unwatched())
+    """Make and preprocess restless scenes: the heap that is trained on, and the labelled ones."""
+    make_videos(work / "videos", work / "labelled", 0, Unwatched(), restless=True)
     for name in ("videos", "labelled"):
         preprocess.run(settings=settings, source=work / name, out=work / f"set-{name}", fresh=False, watch=Unwatched())
     return VideoSet(work / "set-videos"), VideoSet(work / "set-labelled")
@@ -79,50 +83,37 @@ def measure(
     """Return what a trained term reaches on unseen clips, what guessing gets, and the name of the measure."""
     [loss] = training.objective.losses.values()
     seen = list(batches(training, unseen, settings, seed))
-    if isinstance(loss, Telling | Alignment):
+    if isinstance(loss, Telling | Alignment | Matching):
         return _accuracy(loss, seen), 0.5, "accuracy"
     if isinstance(loss, Decoding):
         made = [
-            (loss.decoder(encoded[loss.view].stages[-1]), batch.inputs[loss.target], _both(batch, loss.view.source, loss.target))
-            for batch, encoded in seen
+            (loss.decoder(encoded[loss.view].stages[-1]), batch.inputs[loss.target], loss.valid(batch)) for batch, encoded in seen
         ]
-        mean = torch.cat(
-            [
-                b.inputs[loss.target][_both(b, loss.view.source, loss.target)]
-                for b, _ in batches(training, trained, settings, seed)
-            ]
-        ).mean(0)
+        known = [batch.inputs[loss.target][loss.valid(batch)] for batch, _ in batches(training, trained, settings, seed)]
+        mean = torch.cat(known).mean(0)
         return _error(made, mean), 1.0, "error"
     if isinstance(loss, Distillation):
-        made = [_taught(loss, batch, encoded) for batch, encoded in seen]
-        known = [_taught(loss, batch, encoded) for batch, encoded in batches(training, trained, settings, seed)]
-        return _error(made, torch.cat([target[valid] for _, target, valid in known]).mean(0)), 1.0, "error"
+        made = [(*loss.pair(encoded), loss.valid(batch)) for batch, encoded in seen]
+        taught = [loss.pair(encoded)[1][loss.valid(batch)] for batch, encoded in batches(training, trained, settings, seed)]
+        return _error(made, torch.cat(taught).mean(0)), 1.0, "error"
     if isinstance(loss, Clustering):
         return _agreement(loss, seen, unseen), 0.0, "agreement"
     if isinstance(loss, Aggregation):
         return _neighbours(loss, seen, unseen), 1 / 12, "neighbour"
-    return _retrieved(training, term, seen), 1 / AMONG, "retrieval"
+    assert isinstance(loss, TermLoss)
+    return _retrieved(loss, term, seen), 1 / AMONG, "retrieval"
 
 
-def _both(batch: ClipBatch, *sources: Source) -> Tensor:
-    return torch.stack([batch.present[source] for source in sources]).all(0)
-
-
-def _accuracy(loss: Telling | Alignment, seen: list[tuple[ClipBatch, Encoded]]) -> float:
-    right, count = 0.0, 0
+def _accuracy(loss: Telling | Alignment | Matching, seen: list[tuple[ClipBatch, Encoded]]) -> float:
+    right: list[Tensor] = []
     for batch, encoded in seen:
-        if isinstance(loss, Telling):
-            views = (loss.clean, loss.changed)
-            logits = [loss.head.linear(encoded[view].vector_BD)[:, 0] for view in views]
+        valid = loss.valid(batch)
+        if isinstance(loss, Matching):
+            right.append(loss.decide(encoded)[valid] > 0)
         else:
-            views = (loss.first, loss.second, loss.moved)
-            logits = [
-                loss.head(torch.cat([encoded[loss.first].vector_BD, encoded[view].vector_BD], 1))[:, 0] for view in views[1:]
-            ]
-        valid = _both(batch, *(view.source for view in views))
-        right += float(((logits[0] > 0) & valid).sum() + ((logits[1] < 0) & valid).sum())
-        count += 2 * int(valid.sum())
-    return right / count
+            so, otherwise = loss.decide(encoded)
+            right += [so[valid] > 0, otherwise[valid] < 0]
+    return float(torch.cat(right).float().mean())
 
 
 def _error(made: list[tuple[Tensor, Tensor, Tensor]], mean: Tensor) -> float:
@@ -131,18 +122,12 @@ def _error(made: list[tuple[Tensor, Tensor, Tensor]], mean: Tensor) -> float:
     return error / guess
 
 
-def _taught(loss: Distillation, batch: ClipBatch, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor]:
-    """What RGB makes, what it should be, and where."""
-    student, teacher = loss.pair(encoded)
-    return student, teacher, _both(batch, loss.student.source, loss.teacher.source)
-
-
 def _motions(batch: ClipBatch, videos: VideoSet) -> np.ndarray:
     return np.array([videos.videos[int(number)].label for number in batch.video_B])
 
 
 def _agreement(loss: Clustering, seen: list[tuple[ClipBatch, Encoded]], videos: VideoSet) -> float:
-    valid = [batch.present[loss.view.source] for batch, _ in seen]
+    valid = [loss.valid(batch) for batch, _ in seen]
     found = torch.cat(
         [loss.head(encoded[loss.view].vector_BD).argmax(1)[mask] for (_, encoded), mask in zip(seen, valid, strict=True)]
     )
@@ -152,7 +137,7 @@ def _agreement(loss: Clustering, seen: list[tuple[ClipBatch, Encoded]], videos: 
 
 def _neighbours(loss: Aggregation, seen: list[tuple[ClipBatch, Encoded]], videos: VideoSet) -> float:
     """How often the nearest clip of another video shows the same motion."""
-    valid = [batch.present[loss.view.source] for batch, _ in seen]
+    valid = [loss.valid(batch) for batch, _ in seen]
     vectors = torch.cat(
         [loss.embedding(encoded[loss.view].vector_BD)[mask] for (_, encoded), mask in zip(seen, valid, strict=True)]
     )
@@ -163,13 +148,16 @@ def _neighbours(loss: Aggregation, seen: list[tuple[ClipBatch, Encoded]], videos
     return float((motion[likeness.argmax(1).numpy()] == motion).mean())
 
 
-def _retrieved(training: Training, term: Term, seen: list[tuple[ClipBatch, Encoded]]) -> float:
+def _retrieved(loss: TermLoss, term: Term, seen: list[tuple[ClipBatch, Encoded]]) -> float:
     """How often the other modality of the same video is the nearest among `AMONG`."""
     right: list[float] = []
     for batch, encoded in seen:
         first, second = (View(name) for name in term.modalities)  # type: ignore[arg-type]
-        valid = _both(batch, first.source, second.source)
-        apart = torch.cdist(encoded[first].vector_BD[valid].float(), encoded[second].vector_BD[valid].float())
+        valid = loss.valid(batch)
+        vectors = [encoded[view].vector_BD[valid].float() for view in (first, second)]
+        if isinstance(loss, Contrast):  # it looks at angles
+            vectors = [functional.normalize(vector_BD, dim=1) for vector_BD in vectors]
+        apart = torch.cdist(*vectors)
         right += (apart.argmin(1) == torch.arange(len(apart))).float().tolist()
     return float(np.mean(right))
 
@@ -204,7 +192,8 @@ def main() -> None:
 def _report(
     arguments: argparse.Namespace, term: Term, seed: int, trained: VideoSet, unseen: VideoSet, settings: Settings
 ) -> dict[str, Any]:
-    path = arguments.work / "reports" / f"{term}-{arguments.steps}-{seed}.json"
+    name = "-".join([str(term), str(arguments.steps), str(seed), *arguments.set])
+    path = arguments.work / "reports" / f"{name}.json"
     if not path.exists():
         begun = time.monotonic()
         precision = Precision.choose(settings.machine)
@@ -213,9 +202,9 @@ def _report(
         )
         for _ in training.run(0):
             pass
-        reached, guessing, name = measure(training, term, trained, unseen, settings, seed + 1)
+        reached, guessing, kind = measure(training, term, trained, unseen, settings, seed + 1)
         path.parent.mkdir(parents=True, exist_ok=True)
-        told = {"measure": name, "guessing": guessing, "reached": reached, "seconds": time.monotonic() - begun}
+        told = {"measure": kind, "guessing": guessing, "reached": reached, "seconds": time.monotonic() - begun}
         path.write_text(json.dumps(told))
     found: dict[str, Any] = json.loads(path.read_text())
     return found

@@ -1,4 +1,4 @@
-"""Motions: all differ, and a restless scene's clock moves and rests by turns."""
+"""Motions: all differ, and the clock of a restless scene."""
 
 import numpy as np
 import pytest
@@ -26,18 +26,18 @@ def test_without_a_generator_time_is_time() -> None:
 
 
 @given(st.integers(0, 2**40), st.floats(1.0, 20.0))
-def test_a_restless_clock_moves_and_rests_by_turns(seed: int, seconds: float) -> None:
+def test_a_restless_clock_is_pushed_and_slows_down(seed: int, seconds: float) -> None:
     times = np.arange(0, seconds, 0.01)
-    steps = np.diff(tempo(numpy_generator(seed), seconds)(times)) / 0.01
-    assert steps.min() >= 0 and steps.max() < 2
-    state = np.where(steps < 0.01, 0, np.where(steps > 1.55, 1, -1))  # -1: a turn falls into this step
-    assert (state < 0).mean() < 0.05
-    changes = np.flatnonzero(np.diff(state[state >= 0]))
-    assert (np.diff(changes) > 60).all() and len(changes) >= int(seconds / 1.6) - 1
+    speed = np.diff(tempo(numpy_generator(seed), seconds)(times)) / 0.01
+    assert speed.min() >= 0 and speed.max() <= 2
+    pushes = np.flatnonzero(np.diff(speed) > 0.2)
+    assert (np.diff(pushes)[np.diff(pushes) > 2] >= 98).all() and len(pushes) >= int(seconds / 2) - 1
+    slowing = np.diff(speed) < 0
+    assert slowing.mean() > 0.95, "its reverse would speed up nearly always"
 
 
 @pytest.mark.parametrize("motion", ["drift", "spin"])
-def test_things_and_their_sound_rest_in_restless_scenes(motion: str) -> None:
+def test_things_and_their_sound_come_to_rest_in_restless_scenes(motion: str) -> None:
     scene = render_scene(motion, 3, size=(48, 64), seconds=6.0, restless=True)
     assert scene.waveform is not None
     change = np.abs(np.diff(scene.frames_THWC.astype(np.float64), axis=0)).mean((1, 2, 3))
@@ -46,5 +46,4 @@ def test_things_and_their_sound_rest_in_restless_scenes(motion: str) -> None:
     assert 0.15 < still.mean() < 0.85
     assert np.median(loud[still]) < 0.6 * np.median(loud[~still])
     calm = render_scene(motion, 3, size=(48, 64), seconds=6.0)
-    assert np.array_equal(calm.frames_THWC.shape, scene.frames_THWC.shape)
     assert not np.array_equal(calm.frames_THWC[-1], scene.frames_THWC[-1])

@@ -18,7 +18,7 @@ from tests.support.encodings import gradients, make_case, make_parts, reach
 FORMS = {
     "l2": ObjectiveSettings(distance="l2"),
     "mean": ObjectiveSettings(distance="mean"),
-    "infonce": ObjectiveSettings(embed_form="infonce", teacher_gradient=True),
+    "infonce": ObjectiveSettings(embed_form="infonce", align_form="match", teacher_gradient=True),
 }
 TERMS = all_terms(ObjectiveSettings())
 SOCIAL = {"embed", "cluster", "aggregate"}  # alone, a clip has no video to be told from or to be with
@@ -100,6 +100,28 @@ def test_the_content_of_masked_rows_changes_nothing(term: Term, form: str) -> No
         assert torch.equal(value, again)
         for one, other in zip(found, found_again, strict=True):
             assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("term", "form"), CASES)
+def test_mixed_precision_gives_nearly_the_same(term: Term, form: str) -> None:
+    loss, parts = build(term, form)
+    encoded, batch = make_case(loss, parts, 6)
+    with torch.no_grad():
+        loss(encoded, batch)  # fills the banks of pseudo-labels
+    exact, slopes = run(loss.eval(), encoded, batch)
+    halved = {
+        view: Encoding(
+            tuple(stage.detach().bfloat16().requires_grad_() for stage in encoding.stages),  # type: ignore[arg-type]
+            encoding.vector_BD.detach().bfloat16().requires_grad_(),
+        )
+        for view, encoding in encoded.items()
+    }
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, found = run(loss, halved, batch)
+    assert rounded.dtype == torch.float32 and rounded.item() == pytest.approx(exact.item(), rel=0.03)
+    assert all(torch.isfinite(slope).all() for slope in found)
+    one, other = (torch.cat([slope.flatten().float() for slope in part]) for part in (slopes, found))
+    assert torch.nn.functional.cosine_similarity(one, other, dim=0) > 0.95
 
 
 # tests/tasks/test_embed.py and test_pseudo_labels.py have the means of these.

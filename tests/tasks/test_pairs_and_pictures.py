@@ -70,6 +70,27 @@ def test_equation_7_of_pairs_in_time() -> None:
     assert loss(encoded, batch).item() == pytest.approx(np.mean(rows), rel=1e-4)
 
 
+def test_moments_are_matched_by_all_four_pairs() -> None:
+    parts = make_parts(ObjectiveSettings(align_form="match"))
+    loss = build_term(Term.parse("rgb-audio.align"), parts)
+    views = [View(name, form) for name in ("rgb", "audio") for form in ("clean", "shifted")]  # type: ignore[arg-type]
+    assert loss.views == set(views)
+    encoded, batch = make_case(loss, parts, 4)
+    batch.present[Source("audio", "shifted")][2] = False
+    into_first, into_second = (parameter.detach().numpy().astype(np.float64) for parameter in loss.parameters())
+    vectors = {view: encoded[view].vector_BD.detach().numpy().astype(np.float64) for view in views}
+
+    def score(first: View, second: View, row: int) -> float:
+        return float((into_first @ vectors[first][row]) @ (into_second @ vectors[second][row]) / np.sqrt(len(into_first)))
+
+    rows = []
+    for row in (0, 1, 3):
+        right = score(views[0], views[2], row) + score(views[1], views[3], row)
+        wrong = score(views[0], views[3], row) + score(views[1], views[2], row)
+        rows.append(np.log1p(np.exp(wrong - right)))
+    assert loss(encoded, batch).item() == pytest.approx(np.mean(rows), rel=1e-4)
+
+
 def test_flow_runs_backwards_as_the_flow_of_the_reversed_video() -> None:
     loss = build_term(Term.parse("flow.reverse"), make_parts())
     assert {view.source for view in loss.views} == {Source("flow"), Source("flow", "clip", True)}
