@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from elo_cli.prepare.sprites import Array
 
 PERIOD = 1.6  # seconds a cycle at speed 1; scenes run at 0.7 to 1.4
-_TICKS = 500  # of a tempo, a second
 _PUSH, _SLOWING = 2.0, 0.5  # speed of a restless scene after a push; seconds in which it falls to 1/e
 
 Path5 = tuple[Array | float, Array | float, Array | float, Array | float, Array | float]  # u, v, log su, log sv, angle
@@ -98,16 +98,41 @@ def poses(motion: str, manner: Manner, seconds_P: Array) -> Array:
     return np.stack(columns[1:], axis=1).astype(np.float64)
 
 
-def tempo(rng: Generator | None, seconds: float) -> Callable[[Array], Array]:
-    """Make the clock of a scene: from seconds of the film to seconds of its motion.
+@dataclass(frozen=True)
+class Tempo:
+    """How fast the motion of a scene runs.
 
-    Without a generator the two are the same. With one, things are pushed every 1 to 2 s and slow down until the
-    next push: one moment differs from another, and the past from the future.
+    Attributes:
+        pushes: seconds of the film at which things are pushed, to slow down until the next push; the first lies before
+            the film. None: everything runs evenly.
     """
-    if rng is None:
-        return lambda seconds_P: seconds_P
-    pushes = np.cumsum(rng.uniform(1, 2, int(seconds) + 3)) - 2 - rng.uniform(0, 1)
-    ticks = np.arange(int(seconds * _TICKS) + 3) / _TICKS
-    since = ticks - pushes[np.searchsorted(pushes, ticks, side="right") - 1]
-    elapsed = np.cumsum(_PUSH * np.exp(-since / _SLOWING)) / _TICKS
-    return lambda seconds_P: np.interp(seconds_P, ticks, elapsed)
+
+    pushes: Array | None = None
+
+    def clock(self, seconds_P: Array) -> Array:
+        """Turn seconds of the film into seconds of its motion."""
+        if self.pushes is None:
+            return seconds_P
+        past_P, since_P = self._since(self.pushes, seconds_P)
+        glides = np.concatenate([[0.0], np.cumsum(_glide(np.diff(self.pushes)))])
+        return glides[past_P] + _glide(since_P)
+
+    def glow(self, seconds_P: Array) -> Array:
+        """Say how much things glow, from 1 at a push towards 0; always 0 where there are none."""
+        if self.pushes is None:
+            return np.zeros_like(seconds_P)
+        return np.exp(-self._since(self.pushes, seconds_P)[1] / _SLOWING)
+
+    @staticmethod
+    def _since(pushes: Array, seconds_P: Array) -> tuple[NDArray[np.int64], Array]:
+        past_P = np.searchsorted(pushes, seconds_P, side="right") - 1
+        return past_P, seconds_P - pushes[past_P]
+
+
+def _glide(since: Array) -> Array:
+    return _PUSH * _SLOWING * (1 - np.exp(-since / _SLOWING))
+
+
+def restless(rng: Generator, seconds: float) -> Tempo:
+    """Draw a push every 1 to 2 s: one moment differs from another, and the past from the future."""
+    return Tempo(np.cumsum(rng.uniform(1, 2, int(seconds) + 3)) - 2 - rng.uniform(0, 1))

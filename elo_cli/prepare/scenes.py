@@ -10,7 +10,7 @@ Lengths are in frame heights, angles in radians with y downward, and a phase cou
 Legend: T frames, H height, W width, N samples of sound, P poses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from elo_cli.core.files import storage_errors
 from elo_cli.core.seeds import derive, numpy_generator
+from elo_cli.prepare import motions
 from elo_cli.prepare.encode import write_video
-from elo_cli.prepare.motions import MOTIONS, Manner, poses, sin, tempo
+from elo_cli.prepare.motions import MOTIONS, Manner, Tempo, poses, sin
 from elo_cli.prepare.sprites import Array, Image, choose_colours, draw_pattern, draw_sprite, paint, rotation, stamp
 
 AUDIO_RATE = 16000  # samples a second
@@ -81,12 +82,14 @@ def _object(rng: Generator, place: float, shrink: float, height: int, colours: A
     return _Object(sprite, diameter, manner, rng.uniform(180, 560), timbre / timbre.sum())
 
 
-def _place(frame: Image, thing: _Object, pose: Array) -> None:
-    """Draw an object in its pose into a frame (H, W, 3), in place."""
+def _place(frame: Image, thing: _Object, pose: Array, glow: float) -> None:
+    """Draw an object in its pose into a frame (H, W, 3), in place; at a glow of 1 it is nearly white."""
     height, width = frame.shape[:2]
     axis, spun = rotation(pose[4]), rotation(pose[5])
     linear = (axis * np.exp(pose[2:4])) @ axis.T @ spun * (thing.diameter / len(thing.sprite))
-    stamp(frame, thing.sprite, (width / 2 + pose[0] * height - 0.5, height / 2 + pose[1] * height - 0.5), linear)
+    white = thing.sprite[..., 3:]  # its opacity, for colours are times that
+    lit = np.where([True, True, True, False], thing.sprite + 0.8 * glow * (white - thing.sprite.astype(float)), thing.sprite)
+    stamp(frame, lit.astype(np.uint8), (width / 2 + pose[0] * height - 0.5, height / 2 + pose[1] * height - 0.5), linear)
 
 
 def _voice(thing: _Object, poses_P: Array, widths: float, samples: int, click: Array) -> Array:
@@ -121,7 +124,7 @@ def render_scene(
         size: (H, W) in pixels, both at least 16.
         fps: frames a second.
         seconds: the length; frames and samples are rounded.
-        restless: whether things are pushed and slow down by turns, so that one moment differs from another.
+        restless: whether things are pushed by turns, glow, and slow down, so that one moment differs from another.
 
     Raises:
         ValueError: the motion is unknown, or size, rate or length is too small.
@@ -143,27 +146,28 @@ def render_scene(
     things = [_object(rng, place, 0.8 if pair else 1.0, height, colours, light) for place in places]
     grit = rng.normal(0, rng.uniform(1, 4), (height + 16, width + 16, 3)).astype(np.int16)
     jumps = rng.integers(0, 16, (count, 2))
-    clock = tempo(numpy_generator(seed, "tempo") if restless else None, seconds)
-    paths = [poses(motion, thing.manner, clock(np.arange(count) / fps)) for thing in things]
+    tempo = motions.restless(numpy_generator(seed, "tempo"), seconds) if restless else Tempo()
+    glow = tempo.glow(np.arange(count) / fps)
+    paths = [poses(motion, thing.manner, tempo.clock(np.arange(count) / fps)) for thing in things]
     frames = np.empty((count, height, width, 3), np.uint8)
     for index, (top, left) in enumerate(jumps):
         middle = np.array([ground.shape[1], ground.shape[0]]) / 2 - 0.5 + pan * (index - count / 2)
         frame = cast(Image, cv2.getRectSubPix(ground, (width, height), (float(middle[0]), float(middle[1]))))
         for thing, path in zip(things, paths, strict=True):
-            _place(frame, thing, path[index])
+            _place(frame, thing, path[index], glow[index])
         frames[index] = np.clip(frame + grit[top : top + height, left : left + width], 0, 255)
-    return Scene(frames, _sound(motion, things, clock, seed, round(seconds * AUDIO_RATE), width / height), fps)
+    return Scene(frames, _sound(motion, things, tempo, seed, round(seconds * AUDIO_RATE), width / height), fps)
 
 
 def _sound(
-    motion: str, things: list[_Object], clock: Callable[[Array], Array], seed: int, samples: int, widths: float
+    motion: str, things: list[_Object], tempo: Tempo, seed: int, samples: int, widths: float
 ) -> NDArray[np.float32] | None:
     """Sound a scene: (samples,) within [-0.9, 0.9], or None for the scenes that are silent films."""
     rng = numpy_generator(seed, "sound")
     if rng.random() < SILENT:
         return None
     click = 0.5 * rng.standard_normal(500) * np.exp(-np.arange(500) / 80)
-    moments = clock(np.arange(samples * _EAR_RATE // AUDIO_RATE + 2) / _EAR_RATE)
+    moments = tempo.clock(np.arange(samples * _EAR_RATE // AUDIO_RATE + 2) / _EAR_RATE)
     sound = rng.standard_normal(samples) * 0.005
     for thing in things:
         sound += _voice(thing, poses(motion, thing.manner, moments), widths, samples, click)

@@ -3,9 +3,9 @@
     python -m tests.perf.alive --work DIR                   # all terms, 300 steps each
     python -m tests.perf.alive --work DIR --terms 'rgb.*' --steps 200 --seeds 0 1 2
 
-The videos are scenes like those of `elo demo` in which things are pushed and slow down by turns, so that one
-moment differs from another and the past from the future, as in real ones; training sees the heap, and what is
-measured are the labelled ones. Each family has its own measure, beside what guessing gets (docs/objective.md
+The videos are scenes like those of `elo demo` in which things are pushed by turns, glow and sound, and slow
+down, so that one moment differs from another and the past from the future, as in real ones; training sees the heap,
+and what is measured are the labelled ones. Each family has its own measure, beside what guessing gets (docs/objective.md
 has the table):
 
     shuffle, reverse, align        accuracy; chance is 50%
@@ -71,12 +71,12 @@ def batches(training: Training, videos: VideoSet, settings: Settings, seed: int)
     """Unseen clips, encoded as in evaluation."""
     objective = training.objective.eval()
     clips = training_clips(videos, settings.pretrain.clip, objective.sources, batch=AMONG, seed=seed)
-    with torch.no_grad():
-        for step in range(BATCHES):
-            batch = clips[step]
-            yield batch, objective.encode(batch, step)
+    for step in range(BATCHES):
+        batch = clips[step]
+        yield batch, objective.encode(batch, step)
 
 
+@torch.no_grad()
 def measure(
     training: Training, term: Term, trained: VideoSet, unseen: VideoSet, settings: Settings, seed: int
 ) -> tuple[float, float, str]:
