@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from elo_cli.prepare.sprites import Array
 
 PERIOD = 1.6  # seconds a cycle at speed 1; scenes run at 0.7 to 1.4
-_PUSH, _SLOWING = 2.0, 0.5  # speed of a restless scene after a push; seconds in which it falls to 1/e
+_PUSH, _SLOWING = 2.0, 1.0  # speed of a restless scene after a push; seconds in which it falls to 1/e
 
 Path5 = tuple[Array | float, Array | float, Array | float, Array | float, Array | float]  # u, v, log su, log sv, angle
 
@@ -117,8 +117,8 @@ class Tempo:
         glides = np.concatenate([[0.0], np.cumsum(_glide(np.diff(self.pushes)))])
         return glides[past_P] + _glide(since_P)
 
-    def glow(self, seconds_P: Array) -> Array:
-        """Say how much things glow, from 1 at a push towards 0; always 0 where there are none."""
+    def flash(self, seconds_P: Array) -> Array:
+        """Say how bright the flash of the last push still is, from 1 towards 0; always 0 where there are no pushes."""
         if self.pushes is None:
             return np.zeros_like(seconds_P)
         return np.exp(-self._since(self.pushes, seconds_P)[1] / _SLOWING)
@@ -134,5 +134,5 @@ def _glide(since: Array) -> Array:
 
 
 def restless(rng: Generator, seconds: float) -> Tempo:
-    """Draw a push every 1 to 2 s: one moment differs from another, and the past from the future."""
-    return Tempo(np.cumsum(rng.uniform(1, 2, int(seconds) + 3)) - 2 - rng.uniform(0, 1))
+    """Draw a push every 2 to 3.5 s: one moment differs from another, and the past from the future."""
+    return Tempo(np.cumsum(rng.uniform(2, 3.5, int(seconds) + 4)) - 3.5 - rng.uniform(0, 2))

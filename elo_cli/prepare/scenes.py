@@ -30,6 +30,7 @@ from elo_cli.prepare.sprites import Array, Image, choose_colours, draw_pattern, 
 AUDIO_RATE = 16000  # samples a second
 SILENT = 0.1  # share of the scenes without a sound track
 _EAR_RATE = 500  # poses a second from which the sound is made
+_FLASH = 0.5  # share of the way to white at which a push lights everything
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,12 @@ def _object(rng: Generator, place: float, shrink: float, height: int, colours: A
     return _Object(sprite, diameter, manner, rng.uniform(180, 560), timbre / timbre.sum())
 
 
-def _place(frame: Image, thing: _Object, pose: Array, glow: float) -> None:
-    """Draw an object in its pose into a frame (H, W, 3), in place; at a glow of 1 it is nearly white."""
+def _place(frame: Image, thing: _Object, pose: Array) -> None:
+    """Draw an object in its pose into a frame (H, W, 3), in place."""
     height, width = frame.shape[:2]
     axis, spun = rotation(pose[4]), rotation(pose[5])
     linear = (axis * np.exp(pose[2:4])) @ axis.T @ spun * (thing.diameter / len(thing.sprite))
-    white = thing.sprite[..., 3:]  # its opacity, for colours are times that
-    lit = np.where([True, True, True, False], thing.sprite + 0.8 * glow * (white - thing.sprite.astype(float)), thing.sprite)
-    stamp(frame, lit.astype(np.uint8), (width / 2 + pose[0] * height - 0.5, height / 2 + pose[1] * height - 0.5), linear)
+    stamp(frame, thing.sprite, (width / 2 + pose[0] * height - 0.5, height / 2 + pose[1] * height - 0.5), linear)
 
 
 def _voice(thing: _Object, poses_P: Array, widths: float, samples: int, click: Array) -> Array:
@@ -124,7 +123,7 @@ def render_scene(
         size: (H, W) in pixels, both at least 16.
         fps: frames a second.
         seconds: the length; frames and samples are rounded.
-        restless: whether things are pushed by turns, glow, and slow down, so that one moment differs from another.
+        restless: whether things are pushed by turns, in a flash of light, and slow down, so that one moment differs from another.
 
     Raises:
         ValueError: the motion is unknown, or size, rate or length is too small.
@@ -147,14 +146,15 @@ def render_scene(
     grit = rng.normal(0, rng.uniform(1, 4), (height + 16, width + 16, 3)).astype(np.int16)
     jumps = rng.integers(0, 16, (count, 2))
     tempo = motions.restless(numpy_generator(seed, "tempo"), seconds) if restless else Tempo()
-    glow = tempo.glow(np.arange(count) / fps)
+    flash = tempo.flash(np.arange(count) / fps)
     paths = [poses(motion, thing.manner, tempo.clock(np.arange(count) / fps)) for thing in things]
     frames = np.empty((count, height, width, 3), np.uint8)
     for index, (top, left) in enumerate(jumps):
         middle = np.array([ground.shape[1], ground.shape[0]]) / 2 - 0.5 + pan * (index - count / 2)
         frame = cast(Image, cv2.getRectSubPix(ground, (width, height), (float(middle[0]), float(middle[1]))))
         for thing, path in zip(things, paths, strict=True):
-            _place(frame, thing, path[index], glow[index])
+            _place(frame, thing, path[index])
+        frame = (frame + _FLASH * flash[index] * (255.0 - frame)).astype(np.uint8)
         frames[index] = np.clip(frame + grit[top : top + height, left : left + width], 0, 255)
     return Scene(frames, _sound(motion, things, tempo, seed, round(seconds * AUDIO_RATE), width / height), fps)
 

@@ -3,7 +3,7 @@
     python -m tests.perf.alive --work DIR                   # all terms, 300 steps each
     python -m tests.perf.alive --work DIR --terms 'rgb.*' --steps 200 --seeds 0 1 2
 
-The videos are scenes like those of `elo demo` in which things are pushed by turns, glow and sound, and slow
+The videos are scenes like those of `elo demo` in which things are pushed by turns, in a flash of light, and slow
 down, so that one moment differs from another and the past from the future, as in real ones; training sees the heap,
 and what is measured are the labelled ones. Each family has its own measure, beside what guessing gets (docs/objective.md
 has the table):
