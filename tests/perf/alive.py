@@ -1,7 +1,7 @@
 """Prove each task alive: train every term alone, and measure it on clips that it has not seen.
 
-    python -m tests.perf.alive --work DIR                   # all terms, 300 steps each
-    python -m tests.perf.alive --work DIR --terms 'rgb.*' --steps 200 --seeds 0 1 2
+    python -m tests.perf.alive                              # all terms, 300 steps each; or: nox -s alive
+    python -m tests.perf.alive --terms 'rgb.*' --steps 200 --seeds 0 1 2
 
 The videos are scenes like those of `elo demo` in which things are pushed by turns, in a flash of light, and slow
 down, so that one moment differs from another and the past from the future, as in real ones; training sees the heap,
@@ -24,6 +24,7 @@ A report is a JSON file for each term and seed, so that a second start goes on w
 import argparse
 import fnmatch
 import json
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -60,7 +61,8 @@ def settings_of(arguments: argparse.Namespace, seed: int) -> Settings:
 def main() -> None:
     """Train and measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder for videos, shards and reports")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "elo-perf" / "alive", metavar="DIR",
+                        help="folder for videos, shards and reports (default %(default)s)")  # fmt: skip
     parser.add_argument("--terms", nargs="+", default=["*"], help="patterns")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])

@@ -9,24 +9,19 @@ import argparse
 import functools
 import json
 import os
-import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import av
-
-from elo_cli.run.environment import describe_environment, processors
+from elo_cli.run.environment import processors
 from tests.perf import material
 from tests.perf.bench import GIVEN, RGB, Bench, Material, Times, bare_times, elo_times, ffmpeg_times, tell
 from tests.perf.process import Run, measure, python
-from tests.perf.report import Row, show
+from tests.perf.report import Row, machine, show
 
 FLOWS = ("dis-ultrafast", "dis-fast", "dis-medium", "motion-vectors")
 BARE, EXTRA_PERCENT, TWO_WORKERS, READING = 0.85, 40.0, 1.8, 20.0  # what is aimed at
@@ -168,17 +163,6 @@ def memory(bench: Bench) -> list[Row]:
         rows += [Row(what, f"bound of {who}", (mib,), "MiB", aim=bound) for who, (mib, bound) in peaks.items()]
         rows.append(Row(what, "time for each file", (run.seconds / files * 1000,), "ms", seconds=((run.seconds,), ())))
     return rows
-
-
-def machine() -> dict[str, Any]:
-    """Describe the machine and the programs that are compared."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-    about = {"processor": model, "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)}
-    program = shutil.which("ffmpeg")
-    banner = subprocess.run([program, "-version"], capture_output=True, text=True).stdout if program else ""
-    libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
-    return about | {"ffmpeg": banner.partition(" Copyright")[0] or None, "libav": libraries} | describe_environment()
 
 
 SECTIONS: dict[str, Callable[[Bench, Material], list[Row]]] = {

@@ -1,9 +1,19 @@
-"""Rows of a measurement, shown as a table on a terminal and as Markdown through a pipe."""
+"""Rows of a measurement, shown as a table on a terminal and as Markdown through a pipe; and the machine it is of."""
 
+import os
+import platform
+import shutil
 import statistics
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from elo_cli.run.environment import describe_environment
 
 HEADS = (
     "what",
@@ -54,6 +64,17 @@ class Row:
             return None
         median = statistics.median(self.values)
         return median >= self.aim if self.unit == "×" else median <= self.aim
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine and the programs that are compared."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    about = {"processor": model, "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)}
+    program = shutil.which("ffmpeg")
+    banner = subprocess.run([program, "-version"], capture_output=True, text=True).stdout if program else ""
+    libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
+    return about | {"ffmpeg": banner.partition(" Copyright")[0] or None, "libav": libraries} | describe_environment()
 
 
 def cells(row: Row) -> tuple[str, ...]:
