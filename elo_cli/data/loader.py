@@ -1,6 +1,7 @@
 """Clips from shards: the batch of each training step, and the clips of each video for evaluation."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -118,16 +119,27 @@ class TrainingClips:
         return self._clips[self.sampler.draw(step)]
 
     def batches(self, start: int, stop: int, workers: int) -> Iterator[ClipBatch]:
-        """Yield the batches of steps start … stop-1, read ahead by `workers` processes."""
+        """Yield the batches of steps start … stop-1, read ahead by `workers` processes; with none, by a thread."""
+        if not workers:
+            return self._read_ahead(start, stop)
         loader = DataLoader(
             self._clips,
             batch_size=None,
             sampler=_Draws(self.sampler, range(start, stop)),
             num_workers=workers,
-            multiprocessing_context="spawn" if workers else None,
+            multiprocessing_context="spawn",
             persistent_workers=False,
         )
         return iter(loader)
+
+    def _read_ahead(self, start: int, stop: int) -> Iterator[ClipBatch]:
+        """Read each batch while the one before it is trained on."""
+        following: Future[ClipBatch] | None = None
+        with ThreadPoolExecutor(1, "clips") as thread:
+            for step in range(start, stop):
+                batch = (following or thread.submit(self.__getitem__, step)).result()
+                following = thread.submit(self.__getitem__, step + 1) if step + 1 < stop else None
+                yield batch
 
 
 class _Draws:
