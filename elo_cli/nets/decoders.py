@@ -3,15 +3,20 @@
 Time leaves through the channels: the T frames of the target are channels of one picture, so all
 temporal information must be in the representation (section 3.3 of the paper). The decoder is thrown
 away after training.
+
+It starts by decoding everything to nearly 0, and no unit of it can die: where targets are hard to foretell
+and centred, like flow, the shortest way to a small loss is to silence all units of an ordinary
+rectified decoder, from where there is none back (docs/log.md, 2026-11-21).
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from elo_cli.nets.blocks import start_residual
 
 _CHANNELS = (64, 48, 32, 24, 16)
+_LEAK = 0.1  # slope of the rectifiers below 0
+_FAINT = 1e-3  # deviation of the last convolution's first weights
 
 
 class Decoder(nn.Module):
@@ -39,6 +44,7 @@ class Decoder(nn.Module):
         ]
         self.convolutions = nn.ModuleList([first, *later])
         start_residual(self)
+        nn.init.normal_(later[-1].weight, std=_FAINT)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, C, …) to (B, *target)."""
@@ -49,7 +55,7 @@ class Decoder(nn.Module):
             pooled_BC11 = features.flatten(2).mean(2)[:, :, None, None]
             picture = self.convolutions[0](pooled_BC11).view(len(features), _CHANNELS[0], *self.sizes[0])
         for convolution, size in zip(self.convolutions[1:], (*self.sizes[1:], self.sizes[-1]), strict=True):
-            picture = functional.interpolate(torch.relu(picture), size)
+            picture = functional.interpolate(functional.leaky_relu(picture, _LEAK), size)
             picture = convolution(picture)
         decoded: Tensor = picture.view(len(features), *self.target)
         return decoded

@@ -44,3 +44,19 @@ def test_clips_do_not_see_each_other() -> None:
     decoder = Decoder((4, 1, 1, 1), (1, 8, 9))
     features = torch.randn(3, 4, 1, 1, 1)
     torch.testing.assert_close(decoder(features)[1:2], decoder(features[1:2]))
+
+
+def test_it_starts_near_zero_and_no_unit_dies() -> None:
+    torch.manual_seed(0)
+    decoder, features, target = Decoder((8, 1, 2, 2), (2, 5, 24, 24)), torch.randn(16, 8, 1, 2, 2), torch.randn(16, 2, 5, 24, 24)
+    assert decoder(features).abs().max() < 0.3
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=0.02)
+    for _ in range(60):  # towards a target of which nothing can be foretold, and then towards one that can
+        optimizer.zero_grad()
+        (decoder(torch.randn(16, 8, 1, 2, 2)) - 3 * target).square().mean().backward()
+        optimizer.step()
+    loss = (decoder(features) - target).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    for convolution in decoder.convolutions:
+        assert convolution.weight.grad.flatten(1).any(1).all()  # type: ignore[union-attr, operator]
