@@ -111,3 +111,16 @@ def test_the_classifier_starts_anew_with_new_clusters_whatever_else_draws() -> N
         loss(encoded(np.eye(5)), batch(np.arange(5), np.ones(5, bool)))
         heads.append(loss.head.weight.detach().clone())
     assert torch.equal(*heads) and 0.005 < float(heads[0].std()) < 0.02
+
+
+@pytest.mark.parametrize("kind", [Clustering, Aggregation])
+def test_a_single_cluster_has_nothing_to_teach(kind: type[Clustering] | type[Aggregation]) -> None:
+    loss = kind(RGB, make_parts()).eval()
+    loss.bank.vectors_ND.copy_(torch.nn.functional.normalize(torch.randn(loss.bank.vectors_ND.shape), dim=1))
+    loss.bank.seen_N.fill_(True)
+    loss.bank.labels_HN.zero_()
+    got = loss(given := encoded(np.random.default_rng(0).normal(size=(4, 5))), batch(np.arange(4), np.ones(4, bool)))
+    assert got.item() == pytest.approx(0, abs=1e-6)
+    got.backward()
+    gradient = given[RGB].vector_BD.grad
+    assert gradient is not None and gradient.abs().max() < 1e-6
