@@ -1,5 +1,7 @@
 """Choose device, number format, memory layout and threads by what the machine has."""
 
+import contextlib
+import ctypes
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -9,6 +11,8 @@ from torch import Tensor, nn
 from elo_cli.core.errors import MachineError
 from elo_cli.core.settings import MachineSettings
 from elo_cli.run.environment import processors
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Precision:
         last = fast if settings.layout == "auto" else settings.layout == "channels_last"
         threads = processors() if settings.threads == "auto" else settings.threads
         torch.set_num_threads(threads)
+        if device.type == "cpu":
+            _keep_freed_memory()
         return cls(device, bf16, last, threads)
 
     def describe(self) -> dict[str, str]:
@@ -116,6 +122,18 @@ class _SafeConv3d(nn.Conv3d):
 
 
 _SAFE: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: _SafeConv2d, nn.Conv3d: _SafeConv3d}
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to use freed memory again instead of giving it back to the system after every tensor.
+
+    A step frees and asks for gigabytes; each page of them would be cleared anew (docs/speed.md has what
+    that costs). Where the C library has no `mallopt`, all stays as it is.
+    """
+    with contextlib.suppress(AttributeError):
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(_MMAP_MAX, 0)
+        allocator.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _has_bf16(device: torch.device) -> bool:

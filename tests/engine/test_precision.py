@@ -1,5 +1,8 @@
 """Device, number format and layout; and the convolutions that stay out of bfloat16 on processors."""
 
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +14,7 @@ from elo_cli.core.settings import MachineSettings
 from elo_cli.encoders.audio_resnet import Encoder as SoundEncoder
 from elo_cli.encoders.r2plus1d import Encoder
 from elo_cli.engine.precision import Precision
+from tests.support.commands import ROOT
 from tests.support.shards import BF16, PLAIN
 
 
@@ -114,3 +118,24 @@ def test_a_device_that_is_not_there_is_said(device: str) -> None:
     with pytest.raises(MachineError, match=device) as caught:
         Precision.choose(MachineSettings(device=device))
     assert "machine.device=cpu" in caught.value.hint
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+def test_memory_that_was_freed_is_used_again() -> None:
+    program = """if True:
+        import resource, torch
+        from elo_cli.core.settings import MachineSettings
+        from elo_cli.engine.precision import Precision
+        def faults():
+            begun = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(10):
+                torch.zeros(2**24)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begun
+        before = faults()
+        Precision.choose(MachineSettings(device="cpu", threads=1))
+        faults()
+        print(before, faults())
+    """
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    before, after = map(int, said.stdout.split())
+    assert before > 1000 and after < before / 10
