@@ -266,7 +266,7 @@ class MachineSettings(Section):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     threads: Workers = "auto"
     loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
-        "auto", description="processes that load clips; 0: a thread"
+        "auto", description="processes that load clips; 0: none"
     )
 
 

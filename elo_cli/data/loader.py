@@ -118,10 +118,14 @@ class TrainingClips:
     def __getitem__(self, step: int) -> ClipBatch:
         return self._clips[self.sampler.draw(step)]
 
-    def batches(self, start: int, stop: int, workers: int) -> Iterator[ClipBatch]:
-        """Yield the batches of steps start … stop-1, read ahead by `workers` processes; with none, by a thread."""
+    def batches(self, start: int, stop: int, workers: int, *, ahead: bool = False) -> Iterator[ClipBatch]:
+        """Yield the batches of steps start … stop-1, read ahead by `workers` processes.
+
+        With none, each is read when it is asked for; or `ahead`, by a thread while the one before it is
+        trained on, which only helps where training runs elsewhere than on these processors.
+        """
         if not workers:
-            return self._read_ahead(start, stop)
+            return self._read_ahead(start, stop) if ahead else (self[step] for step in range(start, stop))
         loader = DataLoader(
             self._clips,
             batch_size=None,
@@ -133,7 +137,6 @@ class TrainingClips:
         return iter(loader)
 
     def _read_ahead(self, start: int, stop: int) -> Iterator[ClipBatch]:
-        """Read each batch while the one before it is trained on."""
         following: Future[ClipBatch] | None = None
         with ThreadPoolExecutor(1, "clips") as thread:
             for step in range(start, stop):

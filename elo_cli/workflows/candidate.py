@@ -136,7 +136,7 @@ def step_seconds(weights: LossWeights, given: TrainSettings, settings: Settings,
 
 
 def loader_workers(settings: Settings) -> int:
-    """Processes that load clips: with few processors none, and a thread reads ahead."""
+    """Processes that load clips: with few processors none, for they would only take turns with training."""
     count = settings.machine.loader_workers
     if count != "auto":
         return count

@@ -96,10 +96,10 @@ def test_grey_without_rgb_is_the_same(videos: VideoSet, clips: TrainingClips) ->
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-@pytest.mark.parametrize("workers", [0, 2])
-def test_reading_ahead_changes_nothing(clips: TrainingClips, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "ahead"), [(0, False), (0, True), (2, False)])
+def test_reading_ahead_changes_nothing(clips: TrainingClips, workers: int, ahead: bool) -> None:
     here = [clips[step] for step in range(2, 6)]
-    there = list(clips.batches(2, 6, workers))
+    there = list(clips.batches(2, 6, workers, ahead=ahead))
     assert len(here) == len(there) == 4
     for one, other in zip(here, there, strict=True):
         assert one.ids == other.ids and torch.equal(one.video_B, other.video_B)
@@ -108,7 +108,7 @@ def test_reading_ahead_changes_nothing(clips: TrainingClips, workers: int) -> No
             assert torch.equal(one.present[source], other.present[source])
 
 
-def test_without_workers_a_thread_reads_one_batch_ahead(clips: TrainingClips, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_reads_one_batch_ahead(clips: TrainingClips, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 
     def slowly(self: TrainingClips, step: int) -> int:
@@ -118,13 +118,13 @@ def test_without_workers_a_thread_reads_one_batch_ahead(clips: TrainingClips, mo
         return step
 
     monkeypatch.setattr(TrainingClips, "__getitem__", slowly)
-    batches = clips.batches(2, 7, 0)
+    batches = clips.batches(2, 7, 0, ahead=True)
     assert next(batches) == 2  # type: ignore[comparison-overlap]
     wait_for(lambda: read == [2, 3])
     assert [next(batches), next(batches)] == [3, 4]  # type: ignore[comparison-overlap]
     with pytest.raises(DataError, match="The shard is gone"):
         next(batches)
-    left = clips.batches(0, 4, 0)
+    left = clips.batches(0, 4, 0, ahead=True)
     next(left)
     left.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("clips")]
