@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from elo_cli.core.clip import ClipBatch, Modality, Source, View
 from elo_cli.core.settings import EncoderSettings, ObjectiveSettings
 from elo_cli.core.weights import Term
-from elo_cli.engine.objective import build_encoder
+from elo_cli.engine.objective import build_encoder, stage_shapes
 from elo_cli.nets.blocks import Encoding
 from elo_cli.nets.term import Parts
 from elo_cli.tasks import build_term
@@ -65,19 +65,18 @@ def _encoder(
 ) -> tuple[tuple[tuple[int, ...], ...], float]:
     """The shapes of an encoder's stages, and the operations of one clip."""
     modality: Modality = name  # type: ignore[assignment]  # a term of a user's task may read no other
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        encoding = build_encoder(name, settings, 0).eval()(torch.empty(1, *shapes[Source(modality)]))
-    return tuple(tuple(stage.shape[1:]) for stage in encoding.stages), float(counter.get_total_flops())
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        stages = stage_shapes(build_encoder(name, settings, 0), shapes[Source(modality)])
+    return stages, float(counter.get_total_flops())
 
 
 def _cost(term: Term, parts: Parts, passes: Mapping[str, float]) -> TermCost:
     with torch.random.fork_rng(devices=[]):
         loss = build_term(term, parts)
     encoded = {view: _zeros(view, parts) for view in loss.views}
-    sources = {view.source for view in loss.views} | loss.targets
     batch = ClipBatch(
-        {source: torch.zeros(CLIPS, *parts.shapes[source]) for source in sources},
-        {source: torch.ones(CLIPS, dtype=torch.bool) for source in sources},
+        {source: torch.zeros(CLIPS, *parts.shapes[source]) for source in loss.sources},
+        {source: torch.ones(CLIPS, dtype=torch.bool) for source in loss.sources},
         ("",) * CLIPS,
         torch.arange(CLIPS),
     )

@@ -101,9 +101,7 @@ class Objective(nn.Module):
         parts = Parts(self.stages, shapes, settings, videos, seed)
         self.losses = nn.ModuleDict({_key(term): _build(term, parts, seed) for term in self.terms})
         self.views = frozenset(view for loss in self._losses() for view in loss.views)
-        self.sources = frozenset(view.source for view in self.views) | frozenset(
-            t for loss in self._losses() for t in loss.targets
-        )
+        self.sources = frozenset(source for loss in self._losses() for source in loss.sources)
         # The value of each term at the first step, by which it is divided where the settings say so.
         self.register_buffer("initial", torch.zeros(len(self.terms)))
 

@@ -1,8 +1,7 @@
 """Choose device, number format, memory layout and threads by what the machine has."""
 
-import contextlib
 import ctypes
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 import torch
@@ -130,7 +129,7 @@ def _keep_freed_memory() -> None:
     A step frees and asks for gigabytes; each page of them would be cleared anew (docs/speed.md has what
     that costs). Where the C library has no `mallopt`, all stays as it is.
     """
-    with contextlib.suppress(AttributeError):
+    with suppress(AttributeError):
         allocator = ctypes.CDLL(None)
         allocator.mallopt(_MMAP_MAX, 0)
         allocator.mallopt(_TRIM_THRESHOLD, 2**31 - 1)

@@ -40,18 +40,18 @@ class TermLoss(nn.Module):
     Attributes:
         views: what must be encoded for it.
         targets: what else the loader must bring.
+        sources: all that it reads.
     """
 
     def __init__(self, views: Sequence[View], targets: Sequence[Source] = ()) -> None:
         super().__init__()
         self.views = frozenset(views)
         self.targets = frozenset(targets)
+        self.sources = frozenset(view.source for view in self.views) | self.targets
 
     def valid(self, batch: ClipBatch) -> Tensor:
         """Return which clips (B,) have everything that the term reads."""
-        return torch.stack([batch.present[source] for source in sorted({view.source for view in self.views} | self.targets)]).all(
-            0
-        )
+        return torch.stack([batch.present[source] for source in self.sources]).all(0)
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         """Return the mean loss over the clips that have everything the term reads; 0 if none has."""

@@ -133,6 +133,6 @@ def _glide(since: Array) -> Array:
     return _PUSH * _SLOWING * (1 - np.exp(-since / _SLOWING))
 
 
-def restless(rng: Generator, seconds: float) -> Tempo:
+def draw_tempo(rng: Generator, seconds: float) -> Tempo:
     """Draw a push every 2 to 3.5 s: one moment differs from another, and the past from the future."""
     return Tempo(np.cumsum(rng.uniform(2, 3.5, int(seconds) + 4)) - 3.5 - rng.uniform(0, 2))

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from elo_cli.core.files import storage_errors
 from elo_cli.core.seeds import derive, numpy_generator
-from elo_cli.prepare import motions
 from elo_cli.prepare.encode import write_video
-from elo_cli.prepare.motions import MOTIONS, Manner, Tempo, poses, sin
+from elo_cli.prepare.motions import MOTIONS, Manner, Tempo, draw_tempo, poses, sin
 from elo_cli.prepare.sprites import Array, Image, choose_colours, draw_pattern, draw_sprite, paint, rotation, stamp
 
 AUDIO_RATE = 16000  # samples a second
@@ -145,7 +144,7 @@ def render_scene(
     things = [_object(rng, place, 0.8 if pair else 1.0, height, colours, light) for place in places]
     grit = rng.normal(0, rng.uniform(1, 4), (height + 16, width + 16, 3)).astype(np.int16)
     jumps = rng.integers(0, 16, (count, 2))
-    tempo = motions.restless(numpy_generator(seed, "tempo"), seconds) if restless else Tempo()
+    tempo = draw_tempo(numpy_generator(seed, "tempo"), seconds) if restless else Tempo()
     flash = tempo.flash(np.arange(count) / fps)
     paths = [poses(motion, thing.manner, tempo.clock(np.arange(count) / fps)) for thing in things]
     frames = np.empty((count, height, width, 3), np.uint8)
@@ -154,7 +153,8 @@ def render_scene(
         frame = cast(Image, cv2.getRectSubPix(ground, (width, height), (float(middle[0]), float(middle[1]))))
         for thing, path in zip(things, paths, strict=True):
             _place(frame, thing, path[index])
-        frame = (frame + _FLASH * flash[index] * (255.0 - frame)).astype(np.uint8)
+        if restless:
+            frame = (frame + _FLASH * flash[index] * (255.0 - frame)).astype(np.uint8)
         frames[index] = np.clip(frame + grit[top : top + height, left : left + width], 0, 255)
     return Scene(frames, _sound(motion, things, tempo, seed, round(seconds * AUDIO_RATE), width / height), fps)
 

@@ -41,8 +41,7 @@ def run(*, settings: Settings, loss: Path | None, out: Path | None, watch: Watch
     """
     watch.check()
     source = _source(settings, loss)
-    weights, target = _read(source), out or source.with_suffix(".png")
-    free_target(target, _MARK)
+    weights, target = _read(source), free_target(out or source.with_suffix(".png"), _MARK)
     shown = grid(weights)
     line = f"{len(weights.active())} of {len(weights)} terms have a weight · {weights.digest()}"
     save_picture(heat_map(shown, str(source), line), target, _MARK)

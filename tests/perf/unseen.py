@@ -65,10 +65,12 @@ def measure(objective: Objective, trained: VideoSet, unseen: VideoSet, settings:
     elif isinstance(loss, Decoding | Distillation):
         known = list(_clips(objective, trained, settings, seed))
         found = [Reached("error", 1.0, _error(loss, others, known))]
-    elif isinstance(loss, Clustering | Aggregation):
+    elif isinstance(loss, Clustering):
         known = list(_clips(objective, trained, settings, seed))
-        own = _own_cluster(loss, known) if isinstance(loss, Clustering) else _own_place(loss, known)
-        found = [own, _agreement(loss, others, unseen) if isinstance(loss, Clustering) else _neighbours(loss, others, unseen)]
+        found = [_own_cluster(loss, known), _agreement(loss, others, unseen)]
+    elif isinstance(loss, Aggregation):
+        known = list(_clips(objective, trained, settings, seed))
+        found = [_own_place(loss, known), _neighbours(loss, others, unseen)]
     else:
         found = [Reached("retrieval", 1 / AMONG, _retrieved(loss, others))]
     objective.train(training)

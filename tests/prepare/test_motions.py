@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elo_cli.core.seeds import numpy_generator
-from elo_cli.prepare.motions import MOTIONS, Manner, Tempo, poses, restless
+from elo_cli.prepare.motions import MOTIONS, Manner, Tempo, draw_tempo, poses
 from elo_cli.prepare.scenes import render_scene
 
 MANNER = Manner(anchor=(0.0, 0.0), reach=1.0, speed=1.0, phase=0.25, tilt=0.1, hand=1.0, pose=0.0)
@@ -28,7 +28,7 @@ def test_without_pushes_time_is_time() -> None:
 @given(st.integers(0, 2**40), st.floats(1.0, 20.0))
 def test_a_restless_clock_is_pushed_and_slows_down(seed: int, seconds: float) -> None:
     times = np.arange(0, seconds, 0.01)
-    tempo = restless(numpy_generator(seed), seconds)
+    tempo = draw_tempo(numpy_generator(seed), seconds)
     speed = np.diff(tempo.clock(times)) / 0.01
     assert speed.min() > 0 and speed.max() <= 2
     pushes = np.flatnonzero(np.diff(tempo.flash(times)) > 0)

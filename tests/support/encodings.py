@@ -39,7 +39,7 @@ def make_case(loss: TermLoss, parts: Parts, clips: int, seed: int = 0) -> tuple[
     """Make what a term's forward takes: everything is present, every clip is of another video."""
     generator = torch.Generator().manual_seed(seed)
     encoded = {view: make_encoding(view.modality, clips, generator) for view in sorted(loss.views)}
-    sources = sorted({view.source for view in loss.views} | loss.targets)
+    sources = sorted(loss.sources)
     inputs = {source: torch.randn(clips, *parts.shapes[source], generator=generator) for source in sources}
     present = {source: torch.ones(clips, dtype=torch.bool) for source in sources}
     return encoded, ClipBatch(inputs, present, tuple(map(str, range(clips))), torch.arange(clips))
