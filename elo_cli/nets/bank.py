@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -91,7 +92,7 @@ class Bank(nn.Module):
 def _kmeans(vectors: np.ndarray, clusters: int, state: int) -> np.ndarray:
     """Return the cluster of each row, numbered from 0; there may be fewer than asked for where rows are alike."""
     kind = MiniBatchKMeans if len(vectors) > MANY else KMeans
-    with warnings.catch_warnings():
+    with threadpool_limits(limits=1), warnings.catch_warnings():  # threads add up in any order: runs would differ
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal rows: fewer clusters, which is no harm
         labels: np.ndarray = kind(clusters, n_init=1, random_state=state).fit_predict(vectors)
     return np.unique(labels, return_inverse=True)[1]

@@ -123,7 +123,10 @@ def test_too_little_sound_gives_zero_for_its_terms(videos: VideoSet, clips_with_
     report = run(objective, batch)
     assert torch.isfinite(report.total)
     for name, value in report.parts.items():
-        assert (value == 0) == ("audio" in name), name
+        if "audio" in name:
+            assert value == 0, name
+        else:  # four videos: the close ones may be all that are near
+            assert value > 0 or name.endswith(".aggregate"), name
     assert encoder_grads(objective) == {"rgb": True, "grey": True, "flow": True, "audio": False}
     assert all(torch.isfinite(p.grad).all() for p in objective.parameters() if p.grad is not None)
 

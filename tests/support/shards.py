@@ -145,7 +145,9 @@ def random_batch(
 ) -> ClipBatch:
     """Make a batch of noise; the last clip lacks the modalities in `absent`."""
     generator = torch.Generator().manual_seed(seed)
-    inputs: dict[Source, Tensor] = {source: torch.randn(clips, *shape, generator=generator) for source, shape in sources.items()}
+    inputs: dict[Source, Tensor] = {}
+    for source in sorted(sources, key=str):  # a set's order differs from one process to the next
+        inputs[source] = torch.randn(clips, *sources[source], generator=generator)
     present = {source: torch.ones(clips, dtype=torch.bool) for source in sources}
     for source in sources:
         if source.modality in absent:
