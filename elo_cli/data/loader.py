@@ -1,7 +1,6 @@
 """Clips from shards: the batch of each training step, and the clips of each video for evaluation."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -81,8 +80,8 @@ class _Clips(Dataset[ClipBatch]):
         inputs, present = {}, {}
         for source in self.sources:
             tensors = [clip.get(source) for clip in clips]
-            empty = torch.zeros(source_shape(source, self.reader.clip, self.reader.rates))
-            inputs[source] = torch.stack([empty if tensor is None else tensor for tensor in tensors])
+            shape = source_shape(source, self.reader.clip, self.reader.rates)
+            inputs[source] = torch.stack([torch.zeros(shape) if tensor is None else tensor for tensor in tensors])
             present[source] = torch.tensor([tensor is not None for tensor in tensors])
         video_B = torch.tensor([choice.video for choice in choices])
         return ClipBatch(inputs, present, tuple(choice.video_id for choice in choices), video_B)
@@ -118,14 +117,10 @@ class TrainingClips:
     def __getitem__(self, step: int) -> ClipBatch:
         return self._clips[self.sampler.draw(step)]
 
-    def batches(self, start: int, stop: int, workers: int, *, ahead: bool = False) -> Iterator[ClipBatch]:
-        """Yield the batches of steps start … stop-1, read ahead by `workers` processes.
-
-        With none, each is read when it is asked for; or `ahead`, by a thread while the one before it is
-        trained on, which only helps where training runs elsewhere than on these processors.
-        """
+    def batches(self, start: int, stop: int, workers: int) -> Iterator[ClipBatch]:
+        """Yield the batches of steps start … stop-1, read ahead by `workers` processes; with none, each when it is asked for."""
         if not workers:
-            return self._read_ahead(start, stop) if ahead else (self[step] for step in range(start, stop))
+            return (self[step] for step in range(start, stop))
         loader = DataLoader(
             self._clips,
             batch_size=None,
@@ -135,14 +130,6 @@ class TrainingClips:
             persistent_workers=False,
         )
         return iter(loader)
-
-    def _read_ahead(self, start: int, stop: int) -> Iterator[ClipBatch]:
-        following: Future[ClipBatch] | None = None
-        with ThreadPoolExecutor(1, "clips") as thread:
-            for step in range(start, stop):
-                batch = (following or thread.submit(self.__getitem__, step)).result()
-                following = thread.submit(self.__getitem__, step + 1) if step + 1 < stop else None
-                yield batch
 
 
 class _Draws:

@@ -78,10 +78,9 @@ def rgb(frames_THWC: np.ndarray, place: Place, size: int, look: Look | None = No
 
 def grey(rgb_CTHW: Tensor) -> Tensor:
     """The luma of a normalised RGB clip, (1,T,H,W), normalised for itself."""
-    shape = (3, 1, 1, 1)
-    weights, mean = torch.tensor(LUMA).view(shape), torch.tensor(RGB_MEAN).view(shape)
-    plain = rgb_CTHW * torch.tensor(RGB_DEVIATION).view(shape) + mean
-    return ((plain * weights).sum(0, keepdim=True) - GREY_MEAN) / GREY_DEVIATION
+    luma, mean, deviation = (torch.tensor(those) for those in (LUMA, RGB_MEAN, RGB_DEVIATION))
+    plain_1THW = (rgb_CTHW * (luma * deviation).view(3, 1, 1, 1)).sum(0, keepdim=True).add_(luma @ mean)
+    return plain_1THW.sub_(GREY_MEAN).div_(GREY_DEVIATION)
 
 
 def flow(stored_THWC: np.ndarray, scale_T: np.ndarray, place: Place, size: int) -> Tensor:

@@ -88,7 +88,7 @@ class Training:
             TrainingError: more steps than `max_skipped` had something that was no finite number.
         """
         self.objective.train()
-        batches = self.clips.batches(self.done, self.settings.steps, workers, ahead=self.precision.device.type != "cpu")
+        batches = self.clips.batches(self.done, self.settings.steps, workers)
         for step in range(self.done, self.settings.steps):
             begun = time.monotonic()
             batch = self._send(next(batches))

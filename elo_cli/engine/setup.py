@@ -1,12 +1,13 @@
 """Put a training run together from settings, a loss and a preprocessed set."""
 
-from elo_cli.core.settings import ObjectiveSettings, TrainSettings
+from elo_cli.core.settings import MachineSettings, ObjectiveSettings, TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.loader import source_shapes, training_clips
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import Training
 from elo_cli.engine.objective import Objective
 from elo_cli.engine.precision import Precision
+from elo_cli.run.environment import processors
 
 
 def make_training(
@@ -28,3 +29,12 @@ def make_training(
     objective = Objective(weights, objective_settings, settings.encoder, shapes, len(videos.videos), seed)
     clips = training_clips(videos, settings.clip, objective.sources, batch=settings.batch, seed=seed)
     return Training(objective, clips, settings, precision)
+
+
+def loader_workers(settings: MachineSettings, precision: Precision) -> int:
+    """Processes that load clips: none where they would only take turns with training on few processors."""
+    if settings.loader_workers != "auto":
+        return settings.loader_workers
+    if precision.device.type == "cpu" and processors() <= 4:
+        return 0
+    return max(1, min(8, processors() // 2))

@@ -20,10 +20,9 @@ from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import Video, VideoSet
 from elo_cli.engine.extract import extract
 from elo_cli.engine.precision import Precision
-from elo_cli.engine.setup import make_training
+from elo_cli.engine.setup import loader_workers, make_training
 from elo_cli.fitness import SHELF as FITNESS
 from elo_cli.fitness import FitnessReport
-from elo_cli.run.environment import processors
 from elo_cli.workflows.material import Material
 
 # Pixels of a batch times width times depth: with all terms about 3 GB of memory.
@@ -61,7 +60,7 @@ def evaluate(
         weights, settings.proxy, settings.objective, material.videos, seed=settings.seed, precision=precision
     )
     try:
-        for record in training.run(loader_workers(settings)):
+        for record in training.run(loader_workers(settings.machine, precision)):
             progress(record.step + 1)
     except TrainingError as error:
         return Evaluation(-math.inf, None, f"diverged: {error.message}", {})
@@ -133,11 +132,3 @@ def step_seconds(weights: LossWeights, given: TrainSettings, settings: Settings,
     precision = Precision.choose(settings.machine)
     training = make_training(weights, few, settings.objective, material.videos, seed=settings.seed, precision=precision)
     return min(record.seconds for record in training.run(0)) * given.batch / few.batch
-
-
-def loader_workers(settings: Settings) -> int:
-    """Processes that load clips: with few processors none, for they would only take turns with training."""
-    count = settings.machine.loader_workers
-    if count != "auto":
-        return count
-    return 0 if processors() <= 4 else min(8, processors() // 2)

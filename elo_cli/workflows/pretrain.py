@@ -13,12 +13,12 @@ from elo_cli.core.weights import LossWeights, Term
 from elo_cli.engine.export import save_encoder
 from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.engine.precision import Precision
-from elo_cli.engine.setup import make_training
+from elo_cli.engine.setup import loader_workers, make_training
 from elo_cli.run.checkpoint import load_newest, save_checkpoint
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.run.workspace import Workspace
-from elo_cli.workflows.candidate import loader_workers, step_seconds
+from elo_cli.workflows.candidate import step_seconds
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.material import (
     Material,
@@ -137,7 +137,7 @@ def _train(training: Training, settings: Settings, run: RunDirectory, watch: Wat
     record: StepRecord | None = None
     watch.start("pretraining", total, "step")
     try:
-        for record in training.run(loader_workers(settings)):
+        for record in training.run(loader_workers(settings.machine, training.precision)):
             watch.advance("pretraining", record.step + 1, {"loss": record.loss})
             last = record.step + 1 == total
             if last or record.skipped or time.monotonic() - logged > _LOG_EVERY_S:

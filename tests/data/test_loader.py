@@ -1,6 +1,5 @@
 """Batches from shards: windows, modalities and masks of real segments, and the same with worker processes."""
 
-import threading
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
@@ -9,14 +8,12 @@ import pytest
 import torch
 
 from elo_cli.core.clip import MODALITIES, Source
-from elo_cli.core.errors import DataError
 from elo_cli.core.settings import ClipSettings
 from elo_cli.data import transforms
 from elo_cli.data.loader import ClipReader, TrainingClips, evaluation_clips, training_clips
 from elo_cli.data.records import SegmentRecord
 from elo_cli.data.shard_writer import ShardWriter
 from elo_cli.data.video_set import SHARDS, VideoSet
-from tests.support.commands import wait_for
 from tests.support.shards import CLIP, PREPROCESS, VIDEO, flow_scales, shapes, write_set
 
 ALL = frozenset(Source(name, window) for name in MODALITIES for window in ("clip", "future", "shifted")) | {
@@ -96,38 +93,16 @@ def test_grey_without_rgb_is_the_same(videos: VideoSet, clips: TrainingClips) ->
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-@pytest.mark.parametrize(("workers", "ahead"), [(0, False), (0, True), (2, False)])
-def test_reading_ahead_changes_nothing(clips: TrainingClips, workers: int, ahead: bool) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_reading_ahead_changes_nothing(clips: TrainingClips, workers: int) -> None:
     here = [clips[step] for step in range(2, 6)]
-    there = list(clips.batches(2, 6, workers, ahead=ahead))
+    there = list(clips.batches(2, 6, workers))
     assert len(here) == len(there) == 4
     for one, other in zip(here, there, strict=True):
         assert one.ids == other.ids and torch.equal(one.video_B, other.video_B)
         for source in ALL:
             assert torch.equal(one.inputs[source], other.inputs[source])
             assert torch.equal(one.present[source], other.present[source])
-
-
-def test_a_thread_reads_one_batch_ahead(clips: TrainingClips, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-
-    def slowly(self: TrainingClips, step: int) -> int:
-        if step == 5:
-            raise DataError("The shard is gone.")
-        read.append(step)
-        return step
-
-    monkeypatch.setattr(TrainingClips, "__getitem__", slowly)
-    batches = clips.batches(2, 7, 0, ahead=True)
-    assert next(batches) == 2  # type: ignore[comparison-overlap]
-    wait_for(lambda: read == [2, 3])
-    assert [next(batches), next(batches)] == [3, 4]  # type: ignore[comparison-overlap]
-    with pytest.raises(DataError, match="The shard is gone"):
-        next(batches)
-    left = clips.batches(0, 4, 0, ahead=True)
-    next(left)
-    left.close()  # type: ignore[attr-defined]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("clips")]
 
 
 def test_a_worker_is_not_sent_the_set(tmp_path: Path) -> None:

@@ -25,11 +25,10 @@ from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.precision import Precision
-from elo_cli.engine.setup import make_training
+from elo_cli.engine.setup import loader_workers, make_training
 from elo_cli.engine.views import make_view
 from elo_cli.run.environment import processors
 from elo_cli.tasks import all_terms
-from elo_cli.workflows.candidate import loader_workers
 from tests.perf.alive import videos_of
 from tests.perf.process import measure, python
 from tests.perf.report import Row, machine, show
@@ -135,7 +134,7 @@ def waiting(settings: Settings, videos: VideoSet, steps: int) -> list[Row]:
     for name, weights in losses.items():
         precision = Precision.choose(settings.machine)
         training = make_training(weights, given, settings.objective, videos, seed=0, precision=precision)
-        records = list(training.run(loader_workers(settings)))[3:]
+        records = list(training.run(loader_workers(settings.machine, precision)))[3:]
         shares = tuple(100 * record.waiting / record.seconds for record in records)
         seconds = ([record.waiting for record in records], [record.seconds for record in records])
         rows.append(Row("waiting for clips", f"a step of {name}", shares, "%", seconds=seconds, aim=5.0))
