@@ -1,4 +1,4 @@
-"""How the objects of a scene move: the twelve motions, the manner in which one object performs its own, and the tempo.
+"""How the objects of a scene move: the twelve motions, and the manner in which one object performs its own.
 
 Lengths are in frame heights, angles in radians with y downward, and a phase counts cycles.
 Legend: P poses.
@@ -8,13 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
 
 from elo_cli.prepare.sprites import Array
 
 PERIOD = 1.6  # seconds a cycle at speed 1; scenes run at 0.7 to 1.4
-_PUSH, _SLOWING = 2.0, 1.0  # speed of a restless scene after a push; seconds in which it falls to 1/e
 
 Path5 = tuple[Array | float, Array | float, Array | float, Array | float, Array | float]  # u, v, log su, log sv, angle
 
@@ -96,43 +93,3 @@ def poses(motion: str, manner: Manner, seconds_P: Array) -> Array:
     y = manner.anchor[1] + u * np.sin(turn) + v * np.cos(turn)
     columns = np.broadcast_arrays(seconds_P, x, y, su, sv, turn, manner.pose + manner.hand * np.asarray(angle))
     return np.stack(columns[1:], axis=1).astype(np.float64)
-
-
-@dataclass(frozen=True)
-class Tempo:
-    """How fast the motion of a scene runs.
-
-    Attributes:
-        pushes: seconds of the film at which things are pushed, to slow down until the next push; the first lies before
-            the film. None: everything runs evenly.
-    """
-
-    pushes: Array | None = None
-
-    def clock(self, seconds_P: Array) -> Array:
-        """Turn seconds of the film into seconds of its motion."""
-        if self.pushes is None:
-            return seconds_P
-        past_P, since_P = self._since(self.pushes, seconds_P)
-        glides = np.concatenate([[0.0], np.cumsum(_glide(np.diff(self.pushes)))])
-        return glides[past_P] + _glide(since_P)
-
-    def flash(self, seconds_P: Array) -> Array:
-        """Say how bright the flash of the last push still is, from 1 towards 0; always 0 where there are no pushes."""
-        if self.pushes is None:
-            return np.zeros_like(seconds_P)
-        return np.exp(-self._since(self.pushes, seconds_P)[1] / _SLOWING)
-
-    @staticmethod
-    def _since(pushes: Array, seconds_P: Array) -> tuple[NDArray[np.int64], Array]:
-        past_P = np.searchsorted(pushes, seconds_P, side="right") - 1
-        return past_P, seconds_P - pushes[past_P]
-
-
-def _glide(since: Array) -> Array:
-    return _PUSH * _SLOWING * (1 - np.exp(-since / _SLOWING))
-
-
-def draw_tempo(rng: Generator, seconds: float) -> Tempo:
-    """Draw a push every 2 to 3.5 s: one moment differs from another, and the past from the future."""
-    return Tempo(np.cumsum(rng.uniform(2, 3.5, int(seconds) + 4)) - 3.5 - rng.uniform(0, 2))

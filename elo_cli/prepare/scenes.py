@@ -11,7 +11,7 @@ Legend: T frames, H height, W width, N samples of sound, P poses.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from elo_cli.core.files import storage_errors
 from elo_cli.core.seeds import derive, numpy_generator
 from elo_cli.prepare.encode import write_video
-from elo_cli.prepare.motions import MOTIONS, Manner, Tempo, draw_tempo, poses, sin
+from elo_cli.prepare.motions import MOTIONS, Manner, poses, sin
+from elo_cli.prepare.restless import Tempo, Unrest, draw_unrest
 from elo_cli.prepare.sprites import Array, Image, choose_colours, draw_pattern, draw_sprite, paint, rotation, stamp
 
 AUDIO_RATE = 16000  # samples a second
 SILENT = 0.1  # share of the scenes without a sound track
 _EAR_RATE = 500  # poses a second from which the sound is made
-_FLASH = 0.5  # share of the way to white at which a push lights everything
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def render_scene(
         size: (H, W) in pixels, both at least 16.
         fps: frames a second.
         seconds: the length; frames and samples are rounded.
-        restless: whether things are pushed by turns, in a flash of light, and slow down, so that one moment differs from another.
+        restless: whether things are pushed by turns, the camera sweeps, and sound follows looks (`elo_cli.prepare.restless`).
 
     Raises:
         ValueError: the motion is unknown, or size, rate or length is too small.
@@ -135,8 +135,13 @@ def render_scene(
     rng = numpy_generator(seed, "scene")
     light = rng.uniform(0.7, 1.15), rng.uniform(-25, 25)
     ground_colours, colours = choose_colours(rng)
-    pan = rng.uniform(-0.05, 0.05, 2) * height / fps  # pixels a frame
-    margin = int(np.abs(pan).max() * count) + 2
+    pan, tempo, unrest = rng.uniform(-0.05, 0.05, 2), Tempo(), None
+    if restless:
+        unrest = draw_unrest(seed, seconds, direction_of(motion))
+        light, ground_colours, pan, tempo = (1.0, 0.0), unrest.colours, unrest.sweep, unrest.tempo
+    times = np.arange(count + 1) / fps
+    way_T2 = pan * height * (tempo.clock(times) - tempo.clock(times[-1:] / 2))[:, None]  # the camera's, in pixels
+    margin = int(np.abs(way_T2[-1] - way_T2[0]).max()) + 2
     grain = height * rng.uniform(0.15, 0.4)
     ground = paint(draw_pattern(rng, height + 2 * margin, width + 2 * margin, grain), ground_colours, light)
     pair = rng.random() < 0.25
@@ -144,23 +149,29 @@ def render_scene(
     things = [_object(rng, place, 0.8 if pair else 1.0, height, colours, light) for place in places]
     grit = rng.normal(0, rng.uniform(1, 4), (height + 16, width + 16, 3)).astype(np.int16)
     jumps = rng.integers(0, 16, (count, 2))
-    tempo = draw_tempo(numpy_generator(seed, "tempo"), seconds) if restless else Tempo()
-    flash = tempo.flash(np.arange(count) / fps)
-    paths = [poses(motion, thing.manner, tempo.clock(np.arange(count) / fps)) for thing in things]
+    if unrest is not None:
+        things = [replace(thing, pitch=unrest.voice_pitch) for thing in things]
+    flash = tempo.flash(times)
+    paths = [poses(motion, thing.manner, tempo.clock(times)) for thing in things]
     frames = np.empty((count, height, width, 3), np.uint8)
     for index, (top, left) in enumerate(jumps):
-        middle = np.array([ground.shape[1], ground.shape[0]]) / 2 - 0.5 + pan * (index - count / 2)
+        middle = np.array([ground.shape[1], ground.shape[0]]) / 2 - 0.5 + way_T2[index]
         frame = cast(Image, cv2.getRectSubPix(ground, (width, height), (float(middle[0]), float(middle[1]))))
         for thing, path in zip(things, paths, strict=True):
             _place(frame, thing, path[index])
-        if restless:
-            frame = (frame + _FLASH * flash[index] * (255.0 - frame)).astype(np.uint8)
+        if unrest is not None:
+            frame = (frame + flash[index] * (255.0 - frame)).astype(np.uint8)
         frames[index] = np.clip(frame + grit[top : top + height, left : left + width], 0, 255)
-    return Scene(frames, _sound(motion, things, tempo, seed, round(seconds * AUDIO_RATE), width / height), fps)
+    return Scene(frames, _sound(motion, things, tempo, unrest, seed, round(seconds * AUDIO_RATE), width / height), fps)
+
+
+def direction_of(motion: str) -> float:
+    """The direction in which the camera of a restless scene sweeps, in turns: those of neighbours in the list lie far apart."""
+    return 0.25 + 5 * MOTIONS.index(motion) / len(MOTIONS)
 
 
 def _sound(
-    motion: str, things: list[_Object], tempo: Tempo, seed: int, samples: int, widths: float
+    motion: str, things: list[_Object], tempo: Tempo, unrest: Unrest | None, seed: int, samples: int, widths: float
 ) -> NDArray[np.float32] | None:
     """Sound a scene: (samples,) within [-0.9, 0.9], or None for the scenes that are silent films."""
     rng = numpy_generator(seed, "sound")
@@ -171,6 +182,8 @@ def _sound(
     sound = rng.standard_normal(samples) * 0.005
     for thing in things:
         sound += _voice(thing, poses(motion, thing.manner, moments), widths, samples, click)
+    if unrest is not None:
+        sound += unrest.wind(samples, AUDIO_RATE)
     sound *= rng.uniform(0.4, 0.9) / np.abs(sound).max()
     return sound.astype(np.float32)
 
