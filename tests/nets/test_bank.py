@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch.nn import functional
 
 from elo_cli.nets import bank as module
@@ -79,3 +81,20 @@ def test_a_bank_goes_on_from_its_state() -> None:
         second.update(rows, vectors, valid)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_clusters_do_not_hang_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads add their shares up in the order in which they end: on many of them no two runs are the same."""
+    counts: list[int] = []
+    fit = KMeans.fit_predict
+
+    def watched(self: KMeans, rows: np.ndarray) -> np.ndarray:
+        counts.extend(pool["num_threads"] for pool in threadpool_info())
+        labels: np.ndarray = fit(self, rows)
+        return labels
+
+    monkeypatch.setattr(KMeans, "fit_predict", watched)
+    with threadpool_limits(limits=2):
+        rows, valid = everyone(12)
+        make().update(rows, torch.randn(12, 4), valid)
+    assert counts and set(counts) == {1}
