@@ -45,16 +45,26 @@ class Shelf:
         """Import the entry called `name`; dashes and underscores are the same.
 
         Raises:
-            UsageError: no entry has that name; the nearest one and the list are in the hint.
+            UsageError: no entry has that name (the nearest one and the list are in the hint), or a plug-in's module fails.
         """
         key = name.replace("-", "_")
         if key in self._own():
             return importlib.import_module(f"{self.package}.{key}")
         for plugin, entry in self._plugins().items():
             if plugin.replace("-", "_") == key:
-                module: ModuleType = entry.load()
-                return module
+                return self._load(entry)
         raise UsageError(f"There is no {self.noun} called '{name}'.", hint=suggest(name, self.names()))
+
+    def _load(self, entry: importlib.metadata.EntryPoint) -> ModuleType:
+        try:
+            module: ModuleType = entry.load()
+        except Exception as error:  # whatever the module of a stranger raises
+            package = entry.dist.name if entry.dist is not None else "a package"
+            raise UsageError(
+                f"The {self.noun} '{entry.name}' of {package} cannot be loaded: {entry.value}: {type(error).__name__}: {error}",
+                hint=f"Mend or uninstall {package}.",
+            ) from error
+        return module
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

@@ -97,16 +97,19 @@ class LossWeights(Mapping[Term, float]):
         """Read a flat mapping from term to weight, as `loss.yaml` holds it.
 
         Args:
-            named: the mapping; terms that it does not name have weight 0.
+            named: the mapping; terms that it does not name have weight 0, and one that does not exist may have it: a loss
+                found with sound serves where there is none.
             terms: the terms that exist under the settings in force, in order.
 
         Raises:
-            UsageError: a term does not exist (the nearest is named), or a weight is not in [0, 1].
+            UsageError: a term with a weight does not exist (the nearest is named), or a weight is not in [0, 1].
         """
         known = {str(term): term for term in terms}
-        for name in named:
-            if name not in known:
-                raise UsageError(f"There is no term '{name}' under these settings.", hint=suggest(str(name), known))
+        for name, weight in named.items():
+            if name not in known and weight != 0:
+                raise UsageError(
+                    f"There is no term '{name}' under these settings and for these videos.", hint=suggest(str(name), known)
+                )
         return cls({term: named.get(name, 0.0) for name, term in known.items()})  # type: ignore[misc]
 
     def to_names(self) -> dict[str, float]:

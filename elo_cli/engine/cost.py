@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from elo_cli.core.clip import ClipBatch, Modality, Source, View
@@ -14,7 +15,7 @@ from elo_cli.nets.blocks import Encoding
 from elo_cli.nets.term import Parts
 from elo_cli.tasks import build_term
 
-CLIPS = 4  # what a term's own operations are counted on: batch norm and negatives need more than one
+CLIPS = 2  # what a term's own operations are counted on: batch norm and negatives need more than one
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _cost(term: Term, parts: Parts, passes: Mapping[str, float]) -> TermCost:
         loss = build_term(term, parts)
     encoded = {view: _zeros(view, parts) for view in loss.views}
     batch = ClipBatch(
-        {source: torch.zeros(CLIPS, *parts.shapes[source]) for source in loss.sources},
+        {source: _nothing(*parts.shapes[source]) for source in loss.sources},
         {source: torch.ones(CLIPS, dtype=torch.bool) for source in loss.sources},
         ("",) * CLIPS,
         torch.arange(CLIPS),
@@ -92,5 +93,10 @@ def _cost(term: Term, parts: Parts, passes: Mapping[str, float]) -> TermCost:
 
 
 def _zeros(view: View, parts: Parts) -> Encoding:
-    first, second, third, fourth = (torch.zeros(CLIPS, *shape) for shape in parts.stages[view.modality])
-    return Encoding((first, second, third, fourth), torch.zeros(CLIPS, parts.dimension(view.modality)))
+    first, second, third, fourth = (_nothing(*shape) for shape in parts.stages[view.modality])
+    return Encoding((first, second, third, fourth), _nothing(parts.dimension(view.modality)))
+
+
+def _nothing(*shape: int) -> Tensor:
+    """Zeros that take no memory."""
+    return torch.zeros(1).expand(CLIPS, *shape)

@@ -17,7 +17,10 @@ from elo_cli.engine.objective import Objective
 from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors
 from elo_cli.engine.precision import Precision
 
-_MEND = "Lower lr, or the weights of these terms, or set objective.distance=mean and objective.scale=initial."
+_MEND = (
+    "Allow more with a higher max_skipped and go on; or begin anew (--fresh) with a lower lr, lower weights of these terms,"
+    " or objective.distance=mean and objective.scale=initial."
+)
 
 
 @dataclass(frozen=True)
@@ -91,17 +94,24 @@ class Training:
         batches = self.clips.batches(self.done, self.settings.steps, workers)
         for step in range(self.done, self.settings.steps):
             begun = time.monotonic()
-            batch = self._send(next(batches))
+            batch = self.send(next(batches))
             loaded = time.monotonic()
             record = self._step(batch, step)
             self.done = step + 1
             yield replace(record, seconds=time.monotonic() - begun, waiting=loaded - begun)
+            if record.skipped and self.skipped > self.settings.max_skipped:
+                raise TrainingError(
+                    f"{', '.join(record.skipped[:5])} is no finite number at step {step + 1}"
+                    f" (clips of {', '.join(record.clips[:3])}, …); that makes {self.skipped} such steps,"
+                    f" and {self.settings.max_skipped} may be.",
+                    hint=_MEND,
+                )
 
     def _step(self, batch: ClipBatch, step: int) -> StepRecord:
         lr = learning_rate(step, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        statistics = self._statistics()
+        statistics = [buffer.clone() for buffer in self._running]
         with self.precision.autocast():
             report = self.objective(batch, step)
         values = {name: float(value) for name, value in report.parts.items()}
@@ -118,26 +128,14 @@ class Training:
             else:
                 skipped.append("the gradient")
         if skipped:
-            self._skip(step, skipped, batch, statistics)
+            # What a number that is none did to the running statistics is undone.
+            for buffer, before in zip(self._running, statistics, strict=True):
+                buffer.copy_(before)
+            self.skipped += 1
         return StepRecord(step, float(total.detach()), parts, lr, tuple(skipped), batch.ids if skipped else ())
 
-    def _skip(self, step: int, skipped: list[str], batch: ClipBatch, statistics: Tensor) -> None:
-        """Undo what a number that is none did to the running statistics, and count it."""
-        flat = torch.split(statistics, [buffer.numel() for buffer in self._running])
-        for buffer, before in zip(self._running, flat, strict=True):
-            buffer.copy_(before.view_as(buffer))
-        self.skipped += 1
-        if self.skipped > self.settings.max_skipped:
-            raise TrainingError(
-                f"{', '.join(skipped[:5])} is no finite number at step {step} (clips of {', '.join(batch.ids[:3])}, …);"
-                f" that makes {self.skipped} such steps, and {self.settings.max_skipped} may be.",
-                hint=_MEND,
-            )
-
-    def _statistics(self) -> Tensor:
-        return torch.cat([buffer.flatten() for buffer in self._running])
-
-    def _send(self, batch: ClipBatch) -> ClipBatch:
+    def send(self, batch: ClipBatch) -> ClipBatch:
+        """Put a batch where training is."""
         return replace(
             batch,
             inputs={source: self.precision.send(tensor) for source, tensor in batch.inputs.items()},

@@ -101,6 +101,9 @@ class Objective(nn.Module):
         parts = Parts(self.stages, shapes, settings, videos, seed)
         self.losses = nn.ModuleDict({_key(term): _build(term, parts, seed) for term in self.terms})
         self.views = frozenset(view for loss in self._losses() for view in loss.views)
+        # A modality that is only a target has shapes but is not encoded.
+        for name in set(self.encoders) - {view.modality for view in self.views} - {"rgb"}:
+            del self.encoders[name]
         self.sources = frozenset(source for loss in self._losses() for source in loss.sources)
         # The value of each term at the first step, by which it is divided where the settings say so.
         self.register_buffer("initial", torch.zeros(len(self.terms)))

@@ -1,8 +1,9 @@
 """The decoder of the reconstruct, predict and transfer tasks: six convolutions, none over time.
 
 Time leaves through the channels: the T frames of the target are channels of one picture, so all
-temporal information must be in the representation (section 3.3 of the paper). The decoder is thrown
-away after training.
+temporal information must be in the representation (section 3.3 of the paper). A spectrogram is one
+picture of frequency and time, as for its encoder, and is decoded as such. The decoder is thrown away
+after training.
 
 It starts by decoding everything to nearly 0, and no unit of it can die: where targets are hard to foretell
 and centred, like flow, the shortest way to a small loss is to silence all units of an ordinary

@@ -48,18 +48,20 @@ class Aggregation(TermLoss):
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         with torch.autocast(batch.video_B.device.type, enabled=False):  # bfloat16 would round logits of 10 to steps of 0.06
             vector_BD = functional.normalize(self.embedding(encoded[self.view].vector_BD.float()), dim=1)
-            valid_B = self.valid(batch)
-            if self.training:
-                self.bank.update(batch.video_B, vector_BD.detach(), valid_B)
-            logits_BN = vector_BD @ self.bank.vectors_ND.T / self.temperature
+            known_ND = self.bank.vectors_ND.clone() if self.training else self.bank.vectors_ND  # it is written to below
+            logits_BN = vector_BD @ known_ND.T / self.temperature
         near_BN = self._near(logits_BN.detach())
         label_HB = self.bank.labels_HN[:, batch.video_B]
         close_BN = (self.bank.labels_HN[:, None, :] == label_HB[:, :, None]).any(0) & near_BN
-        valid_B = valid_B & (label_HB[0] >= 0)
         # A clip's own video is a neighbour of both kinds, which also keeps a row finite that is masked.
-        own_BN = functional.one_hot(batch.video_B, len(self.bank.seen_N)).bool()
-        apart_B = _log_sum(logits_BN, near_BN | own_BN) - _log_sum(logits_BN, close_BN | own_BN)
-        return masked_mean(apart_B, valid_B)
+        for chosen_BN in (near_BN, close_BN):
+            chosen_BN.scatter_(1, batch.video_B[:, None], value=True)
+        apart_B = _log_sum(logits_BN, near_BN) - _log_sum(logits_BN, close_BN)
+        valid_B = self.valid(batch)
+        clustered_B = label_HB[0] >= 0
+        if self.training:  # last: a clip is compared with what was known before it came
+            self.bank.update(batch.video_B, vector_BD.detach(), valid_B)
+        return masked_mean(apart_B, valid_B & clustered_B)
 
     def _near(self, logits_BN: Tensor) -> Tensor:
         """The background neighbours: the nearest videos seen."""

@@ -1,7 +1,8 @@
 """One candidate: a loss → a proxy trained with it → features → fitness.
 
 A pure function of settings, loss, seed and data. All candidates of a search share the seed, so they
-start from the same parameters and see the same clips: what differs is the loss.
+start from the same parameters and see the same segments, crops and looks: what differs is the loss, and where in
+a segment a clip starts if a window less or more must find room beside it.
 """
 
 import math

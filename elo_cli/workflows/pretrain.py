@@ -31,7 +31,7 @@ from elo_cli.workflows.material import (
     spending,
 )
 
-FREE = frozenset({"machine.loader_workers", "machine.threads", "pretrain.checkpoint_every"})
+FREE = frozenset({"machine.loader_workers", "machine.threads", "pretrain.checkpoint_every", "pretrain.max_skipped"})
 _LOG_EVERY_S = 1.0  # the journal is synced to disk; more lines would slow small steps down
 
 

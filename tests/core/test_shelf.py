@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,30 @@ def test_a_wrong_name_is_answered_with_the_nearest_and_the_list() -> None:
 def test_no_name_leads_off_the_shelf(name: str) -> None:
     with pytest.raises(UsageError):
         TASKS.take(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "ModuleNotFoundError"),
+        ("import nothere", "ModuleNotFoundError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("(", "SyntaxError"),
+    ],
+)
+def test_a_broken_plug_in_is_named(content: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = tmp_path / "guest-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text(f"[elo_cli.tasks]\nbroken = broken_{said.lower()}\n")
+    if content is not None:
+        (tmp_path / f"broken_{said.lower()}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "broken" in TASKS.names()
+    with pytest.raises(UsageError, match=f"The task 'broken' of guest cannot be loaded: broken_.*{said}") as caught:
+        TASKS.take("broken")
+    assert caught.value.hint == "Mend or uninstall guest."
+    assert TASKS.take("reverse")
 
 
 def test_suggestions_are_bounded() -> None:

@@ -71,6 +71,8 @@ def test_a_misspelt_term_is_answered_with_the_nearest() -> None:
         LossWeights.from_names({"rgb.revers": 1.0}, known)
     assert "'rgb.reverse'" in caught.value.hint
     assert LossWeights.from_names({"rgb.shuffle": 0.5}, known).to_vector() == [0.0, 0.5]
+    # A loss found with sound serves where there is none, if it did not need the sound.
+    assert LossWeights.from_names({"audio.reverse": 0.0, "rgb.shuffle": 0.5}, known).to_vector() == [0.0, 0.5]
 
 
 def test_a_vector_of_the_wrong_length_is_our_own_bug() -> None:

@@ -134,21 +134,35 @@ def test_a_step_whose_gradient_is_no_number_is_not_made(videos: VideoSet) -> Non
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+def test_an_encoder_without_batch_norm_trains(videos: VideoSet) -> None:
+    training = make_training(videos, loss(rgb__reverse=1.0), steps=2)
+    encoder = training.objective.encoders["rgb"]
+    for name, part in list(encoder.named_modules()):
+        if isinstance(part, torch.nn.BatchNorm3d):
+            encoder.get_submodule(name.rpartition(".")[0]).register_module(name.rpartition(".")[2], torch.nn.Identity())
+    again = Training(training.objective, training.clips, training.settings, PLAIN)
+    assert [record.skipped for record in again.run(0)] == [(), ()]
+
+
 def test_too_many_such_steps_end_the_run(videos: VideoSet) -> None:
     training = make_training(videos, loss(rgb__predict=0.5, rgb__reverse=0.5), steps=6, max_skipped=2)
     with torch.no_grad():
         next(training.objective.losses["rgb/predict"].parameters()).fill_(math.nan)
     steps = []
     with pytest.raises(
-        TrainingError, match=r"rgb\.predict is no finite number at step 2 \(clips of v\d\d\.mp4.* 3 such steps"
+        TrainingError, match=r"rgb\.predict is no finite number at step 3 \(clips of v\d\d\.mp4.* 3 such steps"
     ) as caught:
         steps.extend(record.step for record in training.run(0))
-    assert "Lower lr" in caught.value.hint and "rgb.reverse" not in caught.value.message
-    resumed = make_training(videos, loss(rgb__predict=0.5, rgb__reverse=0.5), steps=6, max_skipped=2)
-    resumed.load(training.done, training.tensors())
-    assert resumed.skipped == 3 and resumed.done == 2
-    with pytest.raises(TrainingError):
-        next(resumed.run(0))
+    assert "a lower lr" in caught.value.hint and "rgb.reverse" not in caught.value.message
+    assert steps == [0, 1, 2], "the step that ends it is told too"
+    for most, more in ((2, 1), (4, 2)):  # it goes on where it ended, and ends again with the step that is one too many
+        resumed = make_training(videos, loss(rgb__predict=0.5, rgb__reverse=0.5), steps=6, max_skipped=most)
+        resumed.load(training.done, training.tensors())
+        assert resumed.skipped == 3 and resumed.done == 3
+        taken: list[int] = []
+        with pytest.raises(TrainingError):
+            taken.extend(record.step for record in resumed.run(0))
+        assert taken == [3, 4][:more]
 
 
 def test_a_batch_without_any_valid_clip_changes_no_encoder(tmp_path: Path) -> None:

@@ -186,12 +186,22 @@ def test_rgb_is_there_even_where_no_term_reads_it(videos: VideoSet) -> None:
     assert encoder_grads(objective) == {"rgb": False, "flow": True}
 
 
+def test_what_is_only_a_target_has_no_encoder(videos: VideoSet) -> None:
+    weights = loss(rgb_to_audio__transfer=1.0, rgb_to_flow__transfer=1.0)
+    objective = make_objective(videos, weights)
+    assert set(objective.encoders) == {"rgb"} and not any("encoders.flow" in name for name in objective.state_dict())
+    assert run(objective, make_clips(videos, objective)[0]).total > 0
+
+
 def test_every_term_runs_alone_on_real_clips(tmp_path: Path) -> None:
     videos = write_set(tmp_path / "set", videos=6, deaf=(2,))
     settings = ObjectiveSettings(distill_sites=(4,))
     for term in all_terms(settings):
         objective = make_objective(videos, LossWeights({term: 1.0}), settings=settings)
-        report = run(objective, make_clips(videos, objective, batch=6)[0])
+        clips = make_clips(videos, objective, batch=6)
+        if term.task == "aggregate":  # compares with what was known before
+            assert run(objective, clips[0]).total == 0
+        report = run(objective, clips[1])
         assert torch.isfinite(report.total) and report.total > 0, term
         unused = [name for name, p in objective.losses.named_parameters() if p.grad is None]
         assert not unused, (term, unused)

@@ -102,10 +102,10 @@ def _report(
         training = make_training(
             LossWeights({term: 1.0}), settings.pretrain, settings.objective, trained, seed=seed, precision=precision
         )
-        untrained = measure(training.objective, trained, unseen, settings, seed + 1)
+        untrained = measure(training, trained, unseen, settings, seed + 1)
         for _ in training.run(0):
             pass
-        reached = measure(training.objective, trained, unseen, settings, seed + 1)
+        reached = measure(training, trained, unseen, settings, seed + 1)
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [
             asdict(after) | {"alive": after.alive, "untrained": before.reached}

@@ -47,6 +47,8 @@ def turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[flo
         for name, contestant in contestants.items():
             begun = time.perf_counter()
             contestant()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             seconds[name].append(time.perf_counter() - begun)
     return seconds
 
@@ -62,7 +64,7 @@ class Measured:
     def __init__(self, weights: LossWeights, settings: Settings, videos: VideoSet) -> None:
         precision = Precision.choose(settings.machine)
         self.training = make_training(weights, settings.pretrain, settings.objective, videos, seed=0, precision=precision)
-        self.batch = self.training.clips[0]
+        self.batch = self.training.send(self.training.clips[0])
         self.training.objective.train()
 
     def step(self) -> None:
@@ -73,7 +75,7 @@ class Measured:
         torch.autograd.backward(total)
 
     def view(self, view: View) -> Contestant:
-        """One view through its encoder, forward and backward of what terms read: its stages and its vector."""
+        """One view through its encoder, forward and backward of its vector."""
         encoder, seen = self.training.objective.encoders[view.modality], make_view(self.batch, view, 0, 0)
 
         def run() -> None:

@@ -13,7 +13,7 @@ from elo_cli.core.clip import ClipBatch, View
 from elo_cli.core.settings import Settings
 from elo_cli.data.loader import training_clips
 from elo_cli.data.video_set import VideoSet
-from elo_cli.engine.objective import Objective
+from elo_cli.engine.loop import Training
 from elo_cli.nets.blocks import Encoding
 from elo_cli.nets.decoding import Decoding
 from elo_cli.nets.telling import Telling
@@ -55,44 +55,45 @@ class Reached:
 
 
 @torch.no_grad()
-def measure(objective: Objective, trained: VideoSet, unseen: VideoSet, settings: Settings, seed: int) -> list[Reached]:
-    """Measure the only term of an objective.
+def measure(training: Training, trained: VideoSet, unseen: VideoSet, settings: Settings, seed: int) -> list[Reached]:
+    """Measure the only term of a training's objective.
 
     Args:
-        objective: trained or not; afterwards it is as it was.
+        training: done or not; afterwards it is as it was.
         trained, unseen: the videos of training, and labelled others.
         settings: the geometry of clips.
         seed: of the clips; not that of training.
     """
-    training = objective.training
+    objective = training.objective
+    mode = objective.training
     objective.eval()
     [loss] = objective.losses.values()
     assert isinstance(loss, TermLoss)
-    others = list(_clips(objective, unseen, settings, seed))
+    others = list(_clips(training, unseen, settings, seed))
     if isinstance(loss, Telling | Alignment | Matching):
         found = [Reached("accuracy", 0.5, _accuracy(loss, others), 0.55)]
     elif isinstance(loss, Decoding | Distillation):
-        known = list(_clips(objective, trained, settings, seed))
+        known = list(_clips(training, trained, settings, seed))
         found = [Reached("error", 1.0, _error(loss, others, known), 0.97)]
     elif isinstance(loss, Clustering):
-        known = list(_clips(objective, trained, settings, seed))
+        known = list(_clips(training, trained, settings, seed))
         found = [_own_cluster(loss, known), _agreement(loss, others, unseen)]
     elif isinstance(loss, Aggregation):
-        known = list(_clips(objective, trained, settings, seed))
+        known = list(_clips(training, trained, settings, seed))
         found = [_own_place(loss, known), _neighbours(loss, others, unseen)]
     else:
         found = [Reached("retrieval", 1 / AMONG, _retrieved(loss, others), 2 / AMONG)]
-    objective.train(training)
+    objective.train(mode)
     return found
 
 
 def _clips(
-    objective: Objective, videos: VideoSet, settings: Settings, seed: int
+    training: Training, videos: VideoSet, settings: Settings, seed: int
 ) -> Iterator[tuple[ClipBatch, Mapping[View, Encoding]]]:
-    clips = training_clips(videos, settings.pretrain.clip, objective.sources, batch=AMONG, seed=seed)
+    clips = training_clips(videos, settings.pretrain.clip, training.objective.sources, batch=AMONG, seed=seed)
     for step in range(BATCHES):
-        batch = clips[step]
-        yield batch, objective.encode(batch, step)
+        batch = training.send(clips[step])
+        yield batch, training.objective.encode(batch, step)
 
 
 def _accuracy(loss: Telling | Alignment | Matching, clips: Clips) -> float:
@@ -134,7 +135,7 @@ def _retrieved(loss: TermLoss, clips: Clips) -> float:
         vectors = [encoded[view].vector_BD[loss.valid(batch)].float() for view in sorted(loss.views)]
         if isinstance(loss, Contrast):  # it looks at angles
             vectors = [functional.normalize(vector_BD, dim=1) for vector_BD in vectors]
-        right.append(torch.cdist(vectors[0], vectors[1]).argmin(1) == torch.arange(len(vectors[0])))
+        right.append(torch.cdist(vectors[0], vectors[1]).argmin(1) == torch.arange(len(vectors[0]), device=vectors[0].device))
     return float(torch.cat(right).float().mean())
 
 
@@ -149,8 +150,8 @@ def _own_cluster(loss: Clustering, known: Clips) -> Reached:
     """How often other clips of the training videos are put into their video's cluster."""
     logits, video = _heads(loss, known)
     label = loss.bank.labels_HN[0][video]
-    share = torch.bincount(label[label >= 0], minlength=2).max() / max(1, len(label))
-    return Reached("own cluster", float(share), float((logits.argmax(1) == label).float().mean()), 1.1 * float(share))
+    share = max(1 / logits.shape[1], float(torch.bincount(label[label >= 0], minlength=2).max() / len(label)))
+    return Reached("own cluster", share, float((logits.argmax(1) == label).float().mean()), 1.1 * share)
 
 
 def _own_place(loss: Aggregation, known: Clips) -> Reached:
@@ -168,7 +169,7 @@ def _motions(videos: VideoSet, video: Tensor) -> np.ndarray:
 def _agreement(loss: Clustering, clips: Clips, videos: VideoSet) -> Reached:
     """Adjusted mutual information of the cluster that an unseen clip is put into and the motion that it shows."""
     logits, video = _heads(loss, clips)
-    agreement = adjusted_mutual_info_score(_motions(videos, video), logits.argmax(1).numpy())
+    agreement = adjusted_mutual_info_score(_motions(videos, video), logits.argmax(1).cpu().numpy())
     return Reached("agreement", 0.0, float(agreement), 0.01)
 
 
@@ -177,6 +178,6 @@ def _neighbours(loss: Aggregation, clips: Clips, videos: VideoSet) -> Reached:
     vectors, video = _heads(loss, clips)
     unit, motion = functional.normalize(vectors, dim=1), _motions(videos, video)
     other = video[:, None] != video[None]
-    nearest = (unit @ unit.T).masked_fill(~other, -2).argmax(1).numpy()
-    alike = other.numpy() & (motion[:, None] == motion[None])
+    nearest = (unit @ unit.T).masked_fill(~other, -2).argmax(1).cpu().numpy()
+    alike = other.cpu().numpy() & (motion[:, None] == motion[None])
     return Reached("neighbour", float(alike.sum() / other.sum()), float((motion[nearest] == motion).mean()), None)

@@ -98,8 +98,20 @@ def test_only_training_takes_clips_into_the_bank(kind: Any) -> None:
     clips = encoded(np.random.default_rng(0).normal(size=(6, 5))), batch(np.arange(6), np.ones(6, bool))
     loss.eval()(*clips)
     assert not loss.bank.seen_N.any()
-    assert loss.train()(*clips) > 0
+    first = loss.train()(*clips)
     assert loss.bank.seen_N.sum() == 6 and int(loss.bank.rounds) == 1
+    # Aggregation compares clips with what was known before they came, so at first with nothing.
+    assert (first == 0) == (kind is Aggregation) and loss(*clips) > 0
+
+
+def test_a_clip_is_compared_with_the_bank_as_it_was_before() -> None:
+    loss, random = Aggregation(RGB, make_parts()), np.random.default_rng(0)
+    everyone = batch(np.arange(6), np.ones(6, bool))
+    loss.train()(encoded(random.normal(size=(6, 5))), everyone)
+    clips = encoded(random.normal(size=(6, 5)))
+    expected = loss.eval()(clips, everyone)
+    assert torch.equal(loss.train()(clips, everyone), expected)
+    assert not torch.equal(loss.eval()(clips, everyone), expected), "now they are in the bank"
 
 
 def test_the_classifier_starts_anew_with_new_clusters_whatever_else_draws() -> None:

@@ -37,7 +37,17 @@ def test_what_is_no_number_is_told_and_journaled(home: Path) -> None:
 def test_too_many_end_the_run_with_its_state_saved(home: Path) -> None:
     for attempt in range(2):  # the second goes on from what the first saved, and ends at once
         result = elo(f"{WILD} --set pretrain.max_skipped=2 --out few", home)
-        assert result.exit_code != 0 and "is no finite number at step" in result.stderr and "Lower lr" in result.stderr
+        assert result.exit_code != 0 and "is no finite number at step" in result.stderr and "a lower lr" in result.stderr
         assert "Traceback" not in result.stderr
         assert ("Going on from step" in result.stderr) == bool(attempt)
     assert [name for name in files(home / "few") if name.startswith("checkpoints/")]
+    steps = [line for line in journal(home / "few") if line.get("skipped")]
+    assert steps, "the step that ended it is journaled"
+    result = elo(f"{WILD} --set pretrain.max_skipped=100 --out few", home)  # it may be allowed to go on
+    assert result.exit_code == 0, result.stderr
+
+
+def test_the_first_step_is_saved_too(home: Path) -> None:
+    result = elo(f"{WILD} --set pretrain.max_skipped=0 --out none", home)
+    assert result.exit_code == 1 and "is no finite number at step" in result.stderr
+    assert [name for name in files(home / "none") if name.startswith("checkpoints/")]
