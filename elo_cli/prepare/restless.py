@@ -1,7 +1,7 @@
 """What a restless scene has that a calm one lacks: pushes, a camera that sweeps, a wind, and voices that follow the looks.
 
 Things are pushed by turns, in a flash of light, and slow down, so that one moment differs from another and the past
-from the future. The camera sweeps in a direction that is the motion's own; a wind is heard, the louder the faster all
+from the future. The camera sweeps in a direction that is the motion's own, the faster the lighter the ground; a wind is heard, the louder the faster all
 goes, and the higher the faster the camera rises; voices are the higher the lighter the ground is. So pictures, motion
 and sound tell of one another, as they do in the world: every task finds something that it can learn.
 
@@ -18,8 +18,8 @@ from elo_cli.core.seeds import numpy_generator
 from elo_cli.prepare.sprites import Array
 
 _PUSH, _SLOWING = 2.0, 1.0  # speed after a push; seconds in which it falls to 1/e
-_FLASH = 0.2  # share of the way to white at which a push lights everything
-_SWEEP = 0.08, 0.16  # speed of the camera at speed 1: from, to
+_FLASH = 0.3  # share of the way to white at which a push lights everything
+_SWEEP = 0.06, 0.18  # speed of the camera at speed 1: over dark ground, over light
 _WIND, _WIND_PITCH, _WIND_OCTAVES = 0.7, 1500.0, 1.2  # loudness after a push, pitch in Hz, how far it goes up and down
 _VOICE_PITCH, _VOICE_OCTAVES = 180.0, 1.7  # pitch in Hz over black, how much higher it is over white
 
@@ -95,10 +95,11 @@ def draw_unrest(seed: int, seconds: float, direction: float) -> Unrest:
         direction: of the camera's sweep in turns, about which it is drawn.
     """
     rng = numpy_generator(seed, "ground")
-    contrast = rng.uniform(20, 70, 3)
-    colours = rng.uniform(80, 175) + np.stack([-contrast, contrast])
+    contrast, lightness = rng.uniform(20, 70, 3), rng.random()
+    colours = 80 + 95 * lightness + np.stack([-contrast, contrast])
     angle = 2 * np.pi * direction + rng.uniform(-0.25, 0.25)
-    sweep = rng.uniform(*_SWEEP) * np.array([np.cos(angle), np.sin(angle)])
+    speed = _SWEEP[0] + (0.9 * lightness + 0.1 * rng.random()) * (_SWEEP[1] - _SWEEP[0])
+    sweep = speed * np.array([np.cos(angle), np.sin(angle)])
     return Unrest(draw_tempo(numpy_generator(seed, "tempo"), seconds), colours, sweep)
 
 

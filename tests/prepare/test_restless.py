@@ -26,7 +26,7 @@ def test_a_restless_clock_is_pushed_and_slows_down(seed: int, seconds: float) ->
     assert speed.min() > 0 and speed.max() <= 2
     pushes = np.flatnonzero(np.diff(tempo.flash(times)) > 0)
     assert (np.diff(pushes) >= 199).all() and len(pushes) >= int(seconds / 3.5) - 1
-    assert np.median(np.abs(speed - 2 / 0.2 * tempo.flash(times[:-1]))) < 0.05, "it is bright while things move fast"
+    assert np.median(np.abs(speed - 2 / 0.3 * tempo.flash(times[:-1]))) < 0.05, "it is bright while things move fast"
 
 
 @pytest.mark.parametrize("motion", ["drift", "spin"])
@@ -42,12 +42,19 @@ def test_things_and_their_sound_come_to_rest_in_restless_scenes(motion: str) -> 
     assert not np.array_equal(calm.frames_THWC[-1], scene.frames_THWC[-1])
 
 
+def test_over_light_grounds_the_camera_is_fast_and_voices_are_high() -> None:
+    drawn = [draw_unrest(seed, 4.0, 0.3) for seed in range(60)]
+    lightness = [unrest.colours.mean() for unrest in drawn]
+    for what in ([np.linalg.norm(unrest.sweep) for unrest in drawn], [unrest.voice_pitch for unrest in drawn]):
+        assert np.corrcoef(lightness, what)[0, 1] > 0.95
+
+
 @given(st.integers(0, 2**40), st.floats(0, 1))
 def test_voices_follow_the_ground_and_the_wind_the_camera(seed: int, direction: float) -> None:
     unrest = draw_unrest(seed, 4.0, direction)
     lighter = dataclasses.replace(unrest, colours=unrest.colours + 10)
     assert 180 < unrest.voice_pitch < lighter.voice_pitch < 600
-    assert 0.08 <= np.linalg.norm(unrest.sweep) <= 0.16 and unrest.colours.min() >= 10 and unrest.colours.max() <= 245
+    assert 0.06 <= np.linalg.norm(unrest.sweep) <= 0.18 and unrest.colours.min() >= 10 and unrest.colours.max() <= 245
     still = dataclasses.replace(unrest, tempo=Tempo(np.array([-1.0])))  # slows down from the first sample on
     wind = still.wind(64000, 16000)
     assert np.abs(wind[:1000]).max() > 10 * np.abs(wind[-1000:]).max()
@@ -56,7 +63,7 @@ def test_voices_follow_the_ground_and_the_wind_the_camera(seed: int, direction: 
 def test_the_wind_is_the_higher_the_faster_the_camera_rises() -> None:
     unrest = draw_unrest(0, 4.0, 0.0)
     heard = []
-    for down in (-0.16, 0.0, 0.16):
+    for down in (-0.18, 0.0, 0.18):
         wind = dataclasses.replace(unrest, tempo=Tempo(np.array([0.0])), sweep=np.array([0.1, down])).wind(8000, 16000)
         heard.append(int(np.abs(np.fft.rfft(wind)).argmax()))
     assert heard[0] > heard[1] > heard[2]
