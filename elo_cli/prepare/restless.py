@@ -1,9 +1,10 @@
 """What a restless scene has that a calm one lacks: pushes, a camera that sweeps, a wind, and voices that follow the looks.
 
 Things are pushed by turns, in a flash of light, and slow down, so that one moment differs from another and the past
-from the future. The camera sweeps in a direction that is the motion's own, the faster the lighter the ground; a wind is heard, the louder the faster all
-goes, and the higher the faster the camera rises; voices are the higher the lighter the ground is. So pictures, motion
-and sound tell of one another, as they do in the world: every task finds something that it can learn.
+from the future. The camera sweeps in a direction that is the motion's own, the faster the lighter the ground; a wind
+is heard, the louder the faster all goes, and the higher the faster the camera rises; voices are the higher the lighter
+the ground is. So pictures, motion and sound tell of one another, as they do in the world: every task finds something
+that it can learn.
 
 Lengths are in frame heights, with y downward. Legend: P poses, N samples of sound.
 """
