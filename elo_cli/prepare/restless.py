@@ -3,8 +3,8 @@
 Things are pushed by turns, in a flash of light, and slow down, so that one moment differs from another and the past
 from the future. The camera sweeps in a direction that is the motion's own, the faster the lighter the ground; a wind
 is heard, the louder the faster all goes, and the higher the faster the camera rises; voices are the higher the lighter
-the ground is. So pictures, motion and sound tell of one another, as they do in the world: every task finds something
-that it can learn.
+the ground is; and some motions are seen on lighter grounds than others, as swimmers are seen in water. So pictures,
+motion and sound tell of one another, as they do in the world: every task finds something that it can learn.
 
 Lengths are in frame heights, with y downward. Legend: P poses, N samples of sound.
 """
@@ -87,16 +87,17 @@ class Unrest:
         return _WIND * pace_N * np.sin(2 * np.pi * np.cumsum(pitch_N) / rate)
 
 
-def draw_unrest(seed: int, seconds: float, direction: float) -> Unrest:
+def draw_unrest(seed: int, seconds: float, direction: float, lightness: float) -> Unrest:
     """Draw what makes a scene restless.
 
     Args:
         seed: the scene's.
         seconds: its length.
         direction: of the camera's sweep in turns, about which it is drawn.
+        lightness: of the ground in [0, 1], about which it is drawn.
     """
     rng = numpy_generator(seed, "ground")
-    contrast, lightness = rng.uniform(20, 70, 3), rng.random()
+    contrast, lightness = rng.uniform(20, 70, 3), 0.7 * lightness + 0.3 * rng.random()
     colours = 80 + 95 * lightness + np.stack([-contrast, contrast])
     angle = 2 * np.pi * direction + rng.uniform(-0.25, 0.25)
     speed = _SWEEP[0] + (0.9 * lightness + 0.1 * rng.random()) * (_SWEEP[1] - _SWEEP[0])

@@ -137,7 +137,7 @@ def render_scene(
     ground_colours, colours = choose_colours(rng)
     pan, tempo, unrest = rng.uniform(-0.05, 0.05, 2), Tempo(), None
     if restless:
-        unrest = draw_unrest(seed, seconds, direction_of(motion))
+        unrest = draw_unrest(seed, seconds, direction_of(motion), lightness_of(motion))
         light, ground_colours, pan, tempo = (1.0, 0.0), unrest.colours, unrest.sweep, unrest.tempo
     times = np.arange(count + 1) / fps
     way_T2 = pan * height * (tempo.clock(times) - tempo.clock(times[-1:] / 2))[:, None]  # the camera's, in pixels
@@ -168,6 +168,11 @@ def render_scene(
 def direction_of(motion: str) -> float:
     """The direction in which the camera of a restless scene sweeps, in turns: those of neighbours in the list lie far apart."""
     return 0.25 + 5 * MOTIONS.index(motion) / len(MOTIONS)
+
+
+def lightness_of(motion: str) -> float:
+    """How light the grounds of a motion's restless scenes are, in [0, 1]; neighbours in the list differ much."""
+    return 7 * MOTIONS.index(motion) % len(MOTIONS) / (len(MOTIONS) - 1)
 
 
 def _sound(
