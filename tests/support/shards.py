@@ -146,7 +146,7 @@ def random_batch(
     """Make a batch of noise; the last clip lacks the modalities in `absent`."""
     generator = torch.Generator().manual_seed(seed)
     inputs: dict[Source, Tensor] = {}
-    for source in sorted(sources, key=str):  # a set's order differs from one process to the next
+    for source in sorted(sources):  # a set's order differs from one process to the next
         inputs[source] = torch.randn(clips, *sources[source], generator=generator)
     present = {source: torch.ones(clips, dtype=torch.bool) for source in sources}
     for source in sources:
