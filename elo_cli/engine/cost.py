@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from elo_cli.core.clip import ClipBatch, Modality, Source, View
 from elo_cli.core.settings import EncoderSettings, ObjectiveSettings
 from elo_cli.core.weights import Term
-from elo_cli.engine.objective import build_encoder, stage_shapes
+from elo_cli.engine.objective import stage_shapes
 from elo_cli.nets.blocks import Encoding
 from elo_cli.nets.term import Parts
 from elo_cli.tasks import build_term
@@ -66,8 +66,8 @@ def _encoder(
 ) -> tuple[tuple[tuple[int, ...], ...], float]:
     """The shapes of an encoder's stages, and the operations of one clip."""
     modality: Modality = name  # type: ignore[assignment]  # a term of a user's task may read no other
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        stages = stage_shapes(build_encoder(name, settings, 0), shapes[Source(modality)])
+    with FlopCounterMode(display=False) as counter:
+        stages = stage_shapes(name, settings, shapes[Source(modality)])
     return stages, float(counter.get_total_flops())
 
 

@@ -51,12 +51,10 @@ def build_encoder(modality: str, settings: EncoderSettings, seed: int) -> nn.Mod
     return encoder
 
 
-def stage_shapes(encoder: nn.Module, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Return the shapes of an encoder's stages for an input of this shape, without the batch."""
-    training = encoder.training
-    with torch.no_grad():
-        stages = encoder.eval()(torch.zeros(1, *shape)).stages
-    encoder.train(training)
+def stage_shapes(modality: str, settings: EncoderSettings, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of an encoder's stages for an input of this shape, without the batch; takes no memory."""
+    with torch.device("meta"), torch.no_grad():
+        stages = build_encoder(modality, settings, 0).eval()(torch.zeros(1, *shape)).stages
     return tuple(tuple(stage.shape[1:]) for stage in stages)
 
 
@@ -92,24 +90,20 @@ class Objective(nn.Module):
             )
         self.seed, self.scale, self.stripes = seed, settings.scale, settings.spec_augment
         self.weights = {str(term): weights[term] for term in self.terms}
-        # The RGB encoder is what training is for: it is there even where no term reads it.
-        read = {name for term in self.terms for name in term.modalities} | {"rgb"}
-        self.encoders = nn.ModuleDict({name: build_encoder(name, encoders, seed) for name in MODALITIES if name in read})
+        read = [name for name in MODALITIES if name == "rgb" or any(name in term.modalities for term in self.terms)]
         self.stages: dict[str, tuple[tuple[int, ...], ...]] = {
-            name: stage_shapes(encoder, shapes[Source(name)]) for name, encoder in _named(self.encoders)
+            name: stage_shapes(name, encoders, shapes[Source(name)]) for name in read
         }
         parts = Parts(self.stages, shapes, settings, videos, seed)
-        self.losses = nn.ModuleDict({_key(term): _build(term, parts, seed) for term in self.terms})
-        self.views = frozenset(view for loss in self._losses() for view in loss.views)
-        # A modality that is only a target has shapes but is not encoded.
-        for name in set(self.encoders) - {view.modality for view in self.views} - {"rgb"}:
-            del self.encoders[name]
-        self.sources = frozenset(source for loss in self._losses() for source in loss.sources)
+        losses = {_key(term): _build(term, parts, seed) for term in self.terms}
+        self.views = frozenset(view for loss in losses.values() for view in loss.views)
+        # A mere target has no encoder; RGB has one even where no term reads it, as it is what training is for.
+        encoded = {"rgb"} | {view.modality for view in self.views}
+        self.encoders = nn.ModuleDict({name: build_encoder(name, encoders, seed) for name in read if name in encoded})
+        self.losses = nn.ModuleDict(losses)
+        self.sources = frozenset(source for loss in losses.values() for source in loss.sources)
         # The value of each term at the first step, by which it is divided where the settings say so.
         self.register_buffer("initial", torch.zeros(len(self.terms)))
-
-    def _losses(self) -> list[TermLoss]:
-        return [loss for loss in self.losses.values() if isinstance(loss, TermLoss)]
 
     def forward(self, batch: ClipBatch, step: int) -> LossReport:
         """Return the weighted loss of one batch."""

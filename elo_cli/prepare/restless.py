@@ -12,7 +12,6 @@ Lengths are in frame heights, with y downward. Legend: P poses, N samples of sou
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from elo_cli.core.seeds import numpy_generator
@@ -62,15 +61,13 @@ def _glide(since: Array) -> Array:
 
 @dataclass(frozen=True)
 class Unrest:
-    """What one restless scene has.
+    """How a restless scene differs in looks and sound from a calm one.
 
     Attributes:
-        tempo: when things are pushed.
         colours: two for the ground (2, 3), whose pattern can be seen to move.
         sweep: velocity (2) of the camera at speed 1, in frame heights a second.
     """
 
-    tempo: Tempo
     colours: Array
     sweep: Array
 
@@ -79,20 +76,19 @@ class Unrest:
         """The pitch of what moves, in Hz: the higher, the lighter the ground."""
         return float(_VOICE_PITCH * 2 ** (_VOICE_OCTAVES * self.colours.mean() / 255))
 
-    def wind(self, samples: int, rate: int) -> Array:
+    def wind(self, tempo: Tempo, samples: int, rate: int) -> Array:
         """The sound of the camera's way: (samples,)."""
         seconds_N = np.arange(samples) / rate
-        pace_N = np.gradient(self.tempo.clock(seconds_N), seconds_N) / _PUSH
+        pace_N = np.gradient(tempo.clock(seconds_N), seconds_N) / _PUSH
         pitch_N = _WIND_PITCH * 2.0 ** (-_WIND_OCTAVES * pace_N * self.sweep[1] / _SWEEP[1])
         return _WIND * pace_N * np.sin(2 * np.pi * np.cumsum(pitch_N) / rate)
 
 
-def draw_unrest(seed: int, seconds: float, direction: float, lightness: float) -> Unrest:
-    """Draw what makes a scene restless.
+def draw_unrest(seed: int, direction: float, lightness: float) -> Unrest:
+    """Draw the ground and the camera of a restless scene.
 
     Args:
         seed: the scene's.
-        seconds: its length.
         direction: of the camera's sweep in turns, about which it is drawn.
         lightness: of the ground in [0, 1], about which it is drawn.
     """
@@ -102,9 +98,10 @@ def draw_unrest(seed: int, seconds: float, direction: float, lightness: float) -
     angle = 2 * np.pi * direction + rng.uniform(-0.25, 0.25)
     speed = _SWEEP[0] + (0.9 * lightness + 0.1 * rng.random()) * (_SWEEP[1] - _SWEEP[0])
     sweep = speed * np.array([np.cos(angle), np.sin(angle)])
-    return Unrest(draw_tempo(numpy_generator(seed, "tempo"), seconds), colours, sweep)
+    return Unrest(colours, sweep)
 
 
-def draw_tempo(rng: Generator, seconds: float) -> Tempo:
-    """Draw a push every 2 to 3.5 s."""
+def draw_tempo(seed: int, seconds: float) -> Tempo:
+    """Draw a push every 2 to 3.5 s for a restless scene of this length."""
+    rng = numpy_generator(seed, "tempo")
     return Tempo(np.cumsum(rng.uniform(2, 3.5, int(seconds) + 4)) - 3.5 - rng.uniform(0, 2))

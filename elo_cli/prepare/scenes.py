@@ -24,7 +24,7 @@ from elo_cli.core.files import storage_errors
 from elo_cli.core.seeds import derive, numpy_generator
 from elo_cli.prepare.encode import write_video
 from elo_cli.prepare.motions import MOTIONS, Manner, poses, sin
-from elo_cli.prepare.restless import Tempo, Unrest, draw_unrest
+from elo_cli.prepare.restless import Tempo, Unrest, draw_tempo, draw_unrest
 from elo_cli.prepare.sprites import Array, Image, choose_colours, draw_pattern, draw_sprite, paint, rotation, stamp
 
 AUDIO_RATE = 16000  # samples a second
@@ -137,8 +137,8 @@ def render_scene(
     ground_colours, colours = choose_colours(rng)
     pan, tempo, unrest = rng.uniform(-0.05, 0.05, 2), Tempo(), None
     if restless:
-        unrest = draw_unrest(seed, seconds, direction_of(motion), lightness_of(motion))
-        light, ground_colours, pan, tempo = (1.0, 0.0), unrest.colours, unrest.sweep, unrest.tempo
+        unrest, tempo = draw_unrest(seed, direction_of(motion), lightness_of(motion)), draw_tempo(seed, seconds)
+        light, ground_colours, pan = (1.0, 0.0), unrest.colours, unrest.sweep
     times = np.arange(count + 1) / fps
     way_T2 = pan * height * (tempo.clock(times) - tempo.clock(times[-1:] / 2))[:, None]  # the camera's, in pixels
     margin = int(np.abs(way_T2[-1] - way_T2[0]).max()) + 2
@@ -188,7 +188,7 @@ def _sound(
     for thing in things:
         sound += _voice(thing, poses(motion, thing.manner, moments), widths, samples, click)
     if unrest is not None:
-        sound += unrest.wind(samples, AUDIO_RATE)
+        sound += unrest.wind(tempo, samples, AUDIO_RATE)
     sound *= rng.uniform(0.4, 0.9) / np.abs(sound).max()
     return sound.astype(np.float32)
 
