@@ -25,10 +25,7 @@ class LocalPool(Generic[Job, Result]):
         limits: what each may use up.
     """
 
-    def __init__(
-        self, function: Work[Job, Result], workers: int | None, limits: Limits | float = 0.0, item_seconds: float = 0.0
-    ) -> None:
-        limits = limits if isinstance(limits, Limits) else Limits(limits or item_seconds)  # TEMPORARY
+    def __init__(self, function: Work[Job, Result], workers: int | None, limits: Limits) -> None:
         self.workers, self.limits = workers or processors(), limits
         self._function = name_of(function)
         self._jobs: collections.deque[Job] = collections.deque()
