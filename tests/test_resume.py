@@ -5,16 +5,14 @@ and once by the clock, and then runs to its end.
 """
 
 import json
-import random
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import SETTINGS, elo, finish, hashes, processes_in, start, wait_for, write_films
+from tests.support.commands import SETTINGS, elo, finish, hashes, kill_by_clock, processes_in, start, wait_for, write_films
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at /proc")
 
@@ -22,7 +20,6 @@ PREPROCESS, EVOLVE, PRETRAIN = "preprocess videos", "evolve --strategy cma-es", 
 SHARDS = ("shards/*", "result.json", "plan.jsonl")
 SEARCH = ("evaluations.jsonl", "best-loss.yaml", "leaderboard.json", "leaderboard.csv", "result.json", "settings.yaml")
 ENCODER = ("encoder.safetensors", "encoder.json", "result.json", "loss.yaml", "checkpoints/*")
-MOMENTS = random.Random(7)
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +52,6 @@ def kill(line: str, folder: Path, die_at: str) -> None:
     """Run a command into its `kill -9`; nothing of it may live on."""
     code, _, complained = finish(start(line, folder, die_at=die_at))
     assert code == -signal.SIGKILL, complained
-    wait_for(lambda: not processes_in(folder), 10)
-
-
-def kill_by_clock(line: str, folder: Path, begun: Path) -> None:
-    """Kill a command a random while after it touched a file; it may have been quicker."""
-    before = begun.stat().st_mtime_ns if begun.exists() else 0
-    process = start(line, folder)
-    wait_for(lambda: process.poll() is not None or (begun.exists() and begun.stat().st_mtime_ns != before))
-    time.sleep(MOMENTS.uniform(0, 0.4))
-    process.kill()
-    assert finish(process)[0] in (0, -signal.SIGKILL)
     wait_for(lambda: not processes_in(folder), 10)
 
 

@@ -83,6 +83,9 @@ Strategy = Annotated[
     str | None,
     typer.Option("--strategy", metavar="NAME", autocompletion=complete_strategy, help="What proposes the losses to try."),
 ]
+Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="How many candidates train side by side.")]
+PerDevice = Annotated[int | None, typer.Option("--workers-per-device", metavar="N", help="How many of them share one GPU.")]
+Engine = Annotated[str | None, typer.Option("--engine", metavar="NAME", help="What spreads the work: local, or ray (an extra).")]
 
 
 @dataclass(frozen=True)

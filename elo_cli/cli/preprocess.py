@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from elo_cli.cli.dataset import damage_shown
-from elo_cli.cli.options import Common, Out, with_common
+from elo_cli.cli.options import Common, Engine, Out, with_common
 from elo_cli.cli.work import run_workflow
 
 EXAMPLE = "elo preprocess ~/videos --preset small"
@@ -32,9 +32,7 @@ def command(
     part: Annotated[
         str | None, typer.Option("--part", metavar="I/N", help="Do the I-th of N parts; the others write into the same folder.")
     ] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", metavar="NAME", help="What spreads the work: local, or ray (an extra).")
-    ] = None,
+    engine: Engine = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check a set that is there, and name what is damaged.")] = False,
 ) -> None:
     """Turn videos into shards that training reads.

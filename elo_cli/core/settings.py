@@ -227,10 +227,28 @@ class FitnessSettings(Section):
 class SearchSettings(Section):
     """The search over losses."""
 
+    # What decides how the work is done, and nothing of what is searched.
+    OPERATION: ClassVar = frozenset({"engine", "workers", "workers_per_device", "stalled_seconds"})
+
     strategy: str = Field("cma-es", description="a file of elo_cli/strategies")
     rounds: int = Field(250, ge=1, description="ask/tell rounds (the paper: 250 with CMA-ES)")
     population: int | None = Field(None, ge=2, description="candidates of a round; null: the strategy's own")
     sigma: float = Field(0.3, gt=0, le=1, description="first step size of CMA-ES")
+    pool: int = Field(20, ge=2, description="losses that a tournament draws parents from (the paper is silent)")
+    contestants: int = Field(5, ge=1, description="losses that compete for being the parent (the paper is silent)")
+    ageing: bool = Field(True, description="the oldest leaves a tournament's pool, not the worst (the paper is silent)")
+    sampler: Literal["uniform", "sobol"] = Field("uniform", description="how random search draws")
+    levels: int = Field(5, ge=2, description="values of each weight in a grid")
+    rungs: int = Field(
+        1, ge=1, le=10, description="lengths of training after which a round's candidates are compared; 1: the paper"
+    )
+    reduction: int = Field(
+        3, ge=2, le=100, description="of so many candidates the best goes on to the next rung, so many times as long"
+    )
+    engine: str = Field("local", description="what spreads the candidates: a file of elo_cli/executors")
+    workers: Workers = "auto"
+    workers_per_device: int = Field(1, ge=1, le=64, description="candidates that share one GPU")
+    stalled_seconds: float = Field(600.0, gt=0, description="time without a step after which a candidate counts as hung")
 
 
 class ProxySearchSettings(Section):

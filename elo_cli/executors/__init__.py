@@ -107,6 +107,9 @@ class Executor(Protocol[Job, Result_co]):
     def submit(self, job: Job) -> None:
         """Hand in a job, also while results are being read; it comes before those not yet taken from `jobs`."""
 
+    def at_work(self) -> list[tuple[Job, str | None, str | None]]:
+        """List the jobs under way, each with the item and the stage that it is at, where that is known."""
+
     def results(self, tick: Callable[[], None], jobs: Iterable[Job] = ()) -> Iterator[Result_co | Lost[Job]]:
         """Yield what comes back, as it does, until all jobs are done.
 

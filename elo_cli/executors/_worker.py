@@ -46,6 +46,7 @@ class Worker(Generic[Job, Result]):
 
     Attributes:
         job: what it is at; None while it is idle.
+        item, stage: where in its job it is; None before the first.
         alive: false once it has been ended.
 
     Raises:
@@ -55,8 +56,8 @@ class Worker(Generic[Job, Result]):
     def __init__(self, function: tuple[str, str], limits: Limits) -> None:
         self.limits, self.alive = limits, True
         self.job: Job | None = None
-        self._item: str | None = None
-        self._stage: str | None = None
+        self.item: str | None = None
+        self.stage: str | None = None
         self._ready = False
         self._said = b""
         self._words_end = False
@@ -86,7 +87,7 @@ class Worker(Generic[Job, Result]):
     def take(self, job: Job) -> None:
         """Begin a job; it is sent as soon as the process is ready for it, so that this never waits."""
         self.job = job
-        self._item = self._stage = None
+        self.item = self.stage = None
         if self._ready:
             self._hand_over()
 
@@ -137,9 +138,9 @@ class Worker(Generic[Job, Result]):
             if self.job is not None:
                 self._hand_over()
         elif kind == "at":
-            item, self._stage = content
-            if item != self._item:
-                self._item = item
+            item, self.stage = content
+            if item != self.item:
+                self.item = item
                 self._start_clock()
         elif kind == "result":
             self.job = None
@@ -196,7 +197,7 @@ class Worker(Generic[Job, Result]):
         if last and reason != "out-of-memory":
             story += f"; the last that it wrote: {last[-_LONGEST_STORY:]}"
         job, self.job = self.job, None
-        return [] if job is None else [Lost(job, self._item, self._stage, reason, story)]
+        return [] if job is None else [Lost(job, self.item, self.stage, reason, story)]
 
     def _listen(self) -> None:
         """Take in what the process wrote; only the end of it is kept."""

@@ -35,6 +35,10 @@ class LocalPool(Generic[Job, Result]):
         """Hand in a job, also while results are being read."""
         self._jobs.append(job)
 
+    def at_work(self) -> list[tuple[Job, str | None, str | None]]:
+        """List the jobs under way, each with the item and the stage that it is at."""
+        return [(worker.job, worker.item, worker.stage) for worker in self._working if worker.job is not None]
+
     def results(self, tick: Callable[[], None], jobs: Iterable[Job] = ()) -> Iterator[Result | Lost[Job]]:
         """Yield what comes back until all jobs are done; see `Executor.results`."""
         source = iter(jobs)

@@ -82,14 +82,19 @@ class RayPool(Generic[Job, Result]):
 
     def __init__(self, function: Work[Job, Result], workers: int | None, limits: Limits) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise MachineError("Ray is not installed.", hint="pip install 'elo-cli[ray]', or use --set preprocess.engine=local.")
+            raise MachineError("Ray is not installed.", hint="pip install 'elo-cli[ray]', or choose the engine local.")
         self.workers, self.limits = workers, limits
         self._function = name_of(function)
         self._tasks: collections.deque[_Task[Job]] = collections.deque()
+        self._staff: _Staff[Job, Result] | None = None
 
     def submit(self, job: Job) -> None:
         """Hand in a job, also while results are being read."""
         self._tasks.append(_Task(job))
+
+    def at_work(self) -> list[tuple[Job, str | None, str | None]]:
+        """List the jobs under way; where in them an actor is, is not known here."""
+        return [] if self._staff is None else [(task.job, None, None) for task in self._staff.tasks()]
 
     def results(self, tick: Callable[[], None], jobs: Iterable[Job] = ()) -> Iterator[Result | Lost[Job]]:
         """Yield what comes back until all jobs are done; see `Executor.results`.
@@ -100,6 +105,7 @@ class RayPool(Generic[Job, Result]):
         with connected(self.workers) as ray:
             size = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
             staff: _Staff[Job, Result] = _Staff(ray, self._function, self.limits, size)
+            self._staff = staff
             source = iter(jobs)
             try:
                 while staff.hand_out(self._tasks, source):
@@ -112,6 +118,7 @@ class RayPool(Generic[Job, Result]):
                 raise MachineError(f"The Ray cluster is gone: {last_line(error)}.", hint="`ray status` tells.") from error
             finally:
                 staff.dismiss()
+                self._staff = None
 
 
 Pool = RayPool
@@ -189,6 +196,10 @@ class _Staff(Generic[Job, Result]):
                 hint="Are processors of the cluster free? `ray status` tells.",
             )
         return outcomes
+
+    def tasks(self) -> list[_Task[Job]]:
+        """List the tasks that actors are at."""
+        return [task for _, task in self._busy.values()]
 
     def dismiss(self) -> None:
         """End all actors, and with them their worker processes."""

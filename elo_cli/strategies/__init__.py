@@ -3,10 +3,14 @@
 An entry is a module with a class `Strategy`; see the protocol of that name. No strategy touches
 torch, and none draws from a global random generator.
 
+Points are numbered 0, 1, 2, … in the order in which they are asked for, and scores are told in that order,
+however many points are scored side by side. So a search is the same with one worker and with eight.
+
 Shape legend: n points of one round, d coordinates (the weights of a loss).
 """
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from elo_cli.core.errors import UsageError
@@ -21,8 +25,9 @@ SHELF = Shelf("elo_cli.strategies", "strategy")
 class Strategy(Protocol):
     """The contract of an entry's class `Strategy`.
 
-    A strategy is a function of its seed, its settings and what it was told: telling a fresh one the
-    recorded scores, round by round, brings it bit for bit to where the first one was.
+    A strategy is a function of its seed, its settings and what it was told: asking and telling a fresh
+    one in the same way brings it bit for bit to where the first one was. Which points it gives does not
+    depend on how far ahead of the scores they are asked for.
 
     Args:
         dimensions: d, the number of coordinates, at least 1.
@@ -38,19 +43,18 @@ class Strategy(Protocol):
 
     def __init__(self, dimensions: int, *, seed: int, population: int | None = None, **settings: Any) -> None: ...
 
-    def ask(self) -> "np.ndarray":
-        """Return the points of this round, (n, d) in [0, 1]; the same ones until `tell`."""
+    def ask(self) -> "np.ndarray | None":
+        """Return the next point, (d,) in [0, 1]; None if more scores must be told first."""
         ...
 
-    def tell(self, points: "np.ndarray", scores: "np.ndarray") -> None:
-        """Take the scores of this round and go on to the next.
+    def tell(self, score: float) -> None:
+        """Take the score of the oldest point that has none yet.
 
         Args:
-            points: what `ask` returned.
-            scores: (n,), larger is better; minus infinity for a point that failed or collapsed.
+            score: larger is better; minus infinity for a point that failed or collapsed.
 
         Raises:
-            ValueError: nothing was asked, the points are others, or a score is NaN or plus infinity.
+            ValueError: every point that was asked for has its score, or this one is NaN or plus infinity.
                 The strategy is left as it was.
         """
         ...
@@ -62,6 +66,31 @@ class Strategy(Protocol):
     def mean(self) -> "np.ndarray | None":
         """Return the mean of the distribution that is drawn from, (d,) in [0, 1]; None without one."""
         ...
+
+
+class Ledger:
+    """Counts the points that were asked for, and keeps the scores that were told, in order.
+
+    Attributes:
+        asked: how many points have been asked for.
+        scores: those told so far; that of point i at place i.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.scores: list[float] = []
+
+    def take(self, score: float) -> None:
+        """Take a score.
+
+        Raises:
+            ValueError: as `Strategy.tell` says.
+        """
+        if len(self.scores) == self.asked:
+            raise ValueError("there is no point that this score could belong to: ask comes before tell")
+        if math.isnan(score) or score == math.inf:
+            raise ValueError(f"a score is {score}; a point that failed has minus infinity")
+        self.scores.append(float(score))
 
 
 def population_size(dimensions: int, population: int | None, *, least: int = 1) -> int:
@@ -81,29 +110,17 @@ def population_size(dimensions: int, population: int | None, *, least: int = 1) 
     return population
 
 
-def check_told(asked: "np.ndarray | None", points: "np.ndarray", scores: "np.ndarray") -> "np.ndarray":
-    """Check what a strategy is told against what it asked.
-
-    Args:
-        asked: the points of this round, or None when nothing was asked.
-        points: what is told.
-        scores: their scores.
-
-    Returns:
-        The scores, float64 (n,).
+def starting_point(dimensions: int, start: "Sequence[float] | None") -> "np.ndarray":
+    """Return the point that a search begins from, (d,) in [0, 1]: the one given, or the middle.
 
     Raises:
-        ValueError: as `Strategy.tell` says.
+        UsageError: it has not d coordinates, or one outside [0, 1].
     """
     import numpy as np
 
-    scores = np.asarray(scores, dtype=np.float64)
-    if asked is None:
-        raise ValueError("tell came before ask: there are no points that these scores could belong to")
-    if not np.array_equal(asked, np.asarray(points)):
-        raise ValueError("these are not the points that were asked for")
-    if scores.shape != (len(asked),):
-        raise ValueError(f"{len(asked)} points have scores of shape {scores.shape}")
-    if np.isnan(scores).any() or np.isposinf(scores).any():
-        raise ValueError("a score is NaN or plus infinity; a point that failed has minus infinity")
-    return scores
+    if start is None:
+        return np.full(dimensions, 0.5)
+    point_D = np.asarray(start, np.float64)
+    if point_D.shape != (dimensions,) or not ((point_D >= 0) & (point_D <= 1)).all():
+        raise UsageError(f"The search cannot begin from {start}.", hint=f"It needs {dimensions} weights in [0, 1].")
+    return point_D

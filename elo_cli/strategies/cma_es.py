@@ -6,14 +6,14 @@ population and the first step size.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cma
 import numpy as np
 
 from elo_cli.core.errors import UsageError
 from elo_cli.core.seeds import numpy_generator
-from elo_cli.strategies import check_told, population_size
+from elo_cli.strategies import Ledger, population_size, starting_point
 
 NEVER = 10**9  # rounds; an integer, where pycma counts
 
@@ -26,7 +26,8 @@ class Strategy:
         seed: decides every draw. pycma's own seed is not used: 0 would mean the clock, and any
             other value seeds NumPy's global generator.
         population: points of a round, at least 3; by default 4 + ⌊3 ln d⌋, pycma's.
-        sigma: the first step size, in (0, 1]; weights start at 0.5 ± sigma.
+        sigma: the first step size, in (0, 1].
+        start: the first mean, d weights in [0, 1]; None for the middle, 0.5 everywhere.
         snap: weights below it are asked for as 0, so that a term can be switched off altogether,
             which the bounds' transform never quite does. pycma is told of the unsnapped points.
 
@@ -35,7 +36,14 @@ class Strategy:
     """
 
     def __init__(
-        self, dimensions: int, *, seed: int, population: int | None = None, sigma: float = 0.3, snap: float = 0.01
+        self,
+        dimensions: int,
+        *,
+        seed: int,
+        population: int | None = None,
+        sigma: float = 0.3,
+        snap: float = 0.01,
+        start: Sequence[float] | None = None,
     ) -> None:
         if not 0 < sigma <= 1:
             raise UsageError(f"The first step size of cma-es is {sigma}.", hint="Set sigma in (0, 1]; 0.3 is usual.")
@@ -44,31 +52,37 @@ class Strategy:
         self.population = population_size(dimensions, population, least=3)
         self.snap = snap
         generator = numpy_generator(seed, "strategy", "cma-es")
-        self._search = cma.CMAEvolutionStrategy([0.5] * dimensions, sigma, _options(self.population, generator.standard_normal))
+        first = starting_point(dimensions, start).tolist()
+        self._search = cma.CMAEvolutionStrategy(first, sigma, _options(self.population, generator.standard_normal))
+        self._ledger = Ledger()
         self._drawn: list[np.ndarray] = []
-        self._asked: np.ndarray | None = None
 
-    def ask(self) -> np.ndarray:
-        """Return the points of this round, (n, d) in [0, 1]; the same ones until `tell`."""
-        if self._asked is None:
+    def ask(self) -> np.ndarray | None:
+        """Return the next point of this round, (d,) in [0, 1]; None after its last, until all its scores are told."""
+        place = self._ledger.asked % self.population
+        if place == 0:
+            if len(self._ledger.scores) < self._ledger.asked:
+                return None
             self._drawn = self._search.ask()
-            points_ND = np.clip(np.array(self._drawn), 0.0, 1.0)
-            points_ND[points_ND < self.snap] = 0.0
-            self._asked = points_ND
-        return self._asked.copy()
+        self._ledger.asked += 1
+        point_D: np.ndarray = np.clip(self._drawn[place], 0.0, 1.0)
+        point_D[point_D < self.snap] = 0.0
+        return point_D
 
-    def tell(self, points: np.ndarray, scores: np.ndarray) -> None:
-        """Move the distribution by the ranks of the scores; failed points are equal and worse than every other.
+    def tell(self, score: float) -> None:
+        """Take a score; with the last of a round the distribution moves, by the scores' ranks.
+
+        Points that failed are equal and worse than every other.
 
         Raises:
             ValueError: as the shelf's contract says; nothing has changed then.
         """
         # Checked here because a tell that fails inside pycma leaves its object unusable.
-        scores = check_told(self._asked, points, scores)
-        # Ranks are all that the method uses; as ranks, failures need no number worse than the worst.
-        rank_N = np.unique(scores, return_inverse=True)[1]
-        self._search.tell(self._drawn, (-rank_N.ravel().astype(float)).tolist())  # pycma minimises
-        self._asked = None
+        self._ledger.take(score)
+        if len(self._ledger.scores) % self.population == 0:
+            # Ranks are all that the method uses; as ranks, failures need no number worse than the worst.
+            rank_N = np.unique(self._ledger.scores[-self.population :], return_inverse=True)[1]
+            self._search.tell(self._drawn, (-rank_N.ravel().astype(float)).tolist())  # pycma minimises
 
     def state(self) -> dict[str, float]:
         """Return the step size, the largest and least deviation of a coordinate, and the condition of the covariance.

@@ -13,7 +13,7 @@ import numpy as np
 
 from elo_cli.core.errors import UsageError
 from elo_cli.core.seeds import derive, numpy_generator
-from elo_cli.strategies import check_told, population_size
+from elo_cli.strategies import Ledger, population_size
 
 ROUNDS = 6  # of the Feistel network; four are a strong permutation already (Luby and Rackoff 1988)
 
@@ -38,29 +38,25 @@ class Strategy:
         self.dimensions = dimensions
         self.levels = levels
         self._seed = seed
-        self._next = 0
-        self._asked: np.ndarray | None = None
+        self._ledger = Ledger()
 
     def ask(self) -> np.ndarray:
-        """Return the points of this round, (n, d) in [0, 1]; the same ones until `tell`."""
-        if self._asked is None:
-            digits = [self._point(index) for index in range(self._next, self._next + self.population)]
-            self._asked = np.array(digits, dtype=np.float64) / (self.levels - 1)
-        return self._asked.copy()
+        """Return the next point, (d,) in [0, 1]; scores are never needed for it."""
+        self._ledger.asked += 1
+        return np.array(self._point(self._ledger.asked - 1), dtype=np.float64) / (self.levels - 1)
 
-    def tell(self, points: np.ndarray, scores: np.ndarray) -> None:
-        """Go on to the next points.
+    def tell(self, score: float) -> None:
+        """Count a score.
 
         Raises:
-            ValueError: as the shelf's contract says; nothing has changed then.
+            ValueError: as the shelf's contract says.
         """
-        check_told(self._asked, points, scores)
-        self._asked = None
-        self._next += self.population
+        self._ledger.take(score)
 
     def state(self) -> dict[str, float]:
         """Return how many points have been scored, and what part of the lattice that is (above 1: more passes)."""
-        return {"points": float(self._next), "visited": self._next / self.levels**self.dimensions}
+        points = len(self._ledger.scores)
+        return {"points": float(points), "visited": points / self.levels**self.dimensions}
 
     def mean(self) -> None:
         """Return None: nothing is learned."""

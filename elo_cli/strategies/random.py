@@ -1,4 +1,4 @@
-"""Random search (Table 4's baseline): every round draws new points, whatever the scores were."""
+"""Random search (Table 4's baseline): every point is drawn anew, whatever the scores were."""
 
 import numpy as np
 from scipy.stats import qmc
@@ -6,7 +6,7 @@ from scipy.stats import qmc
 from elo_cli.core.errors import UsageError
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.shelf import suggest
-from elo_cli.strategies import check_told, population_size
+from elo_cli.strategies import Ledger, population_size
 
 SAMPLERS = ("uniform", "sobol")
 
@@ -32,32 +32,27 @@ class Strategy:
         self.dimensions = dimensions
         self._generator = numpy_generator(seed, "strategy", "random")
         self._sobol = qmc.Sobol(dimensions, scramble=True, seed=self._generator) if sampler == "sobol" else None
-        self._asked: np.ndarray | None = None
-        self._rounds = 0
+        self._ledger = Ledger()
 
     def ask(self) -> np.ndarray:
-        """Return the points of this round, (n, d) in [0, 1]; the same ones until `tell`."""
-        if self._asked is None:
-            if self._sobol is None:
-                self._asked = self._generator.random((self.population, self.dimensions))
-            else:
-                # One by one: SciPy warns of a first draw that is not a power of two.
-                self._asked = np.vstack([self._sobol.random(1) for _ in range(self.population)])
-        return self._asked.copy()
+        """Return the next point, (d,) in [0, 1]; scores are never needed for it."""
+        self._ledger.asked += 1
+        if self._sobol is None:
+            return self._generator.random(self.dimensions)
+        point_D: np.ndarray = self._sobol.random(1)[0]
+        return point_D
 
-    def tell(self, points: np.ndarray, scores: np.ndarray) -> None:
-        """Go on to the next round.
+    def tell(self, score: float) -> None:
+        """Count a score.
 
         Raises:
-            ValueError: as the shelf's contract says; nothing has changed then.
+            ValueError: as the shelf's contract says.
         """
-        check_told(self._asked, points, scores)
-        self._asked = None
-        self._rounds += 1
+        self._ledger.take(score)
 
     def state(self) -> dict[str, float]:
         """Return how many points have been scored."""
-        return {"points": float(self._rounds * self.population)}
+        return {"points": float(len(self._ledger.scores))}
 
     def mean(self) -> None:
         """Return None: nothing is learned."""

@@ -5,13 +5,12 @@ from pathlib import Path
 from elo_cli.core.settings import Settings
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows.events import Outcome, Watch
-from elo_cli.workflows.search import Search, plan_search
+from elo_cli.workflows.search import plan_search, run_search
 
 
 def plan(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool) -> Outcome:
     """Say what `run` would do; writes nothing."""
-    given = settings.search
-    return plan_search(settings, data, _place(settings, out, fresh), given.rounds, given.strategy, given.population)
+    return plan_search(settings, data, _place(settings, out, fresh))
 
 
 def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool, watch: Watch) -> Outcome:
@@ -21,8 +20,7 @@ def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool,
         DataError: there is no preprocessed set, or its segments are too short.
         TrainingError: every candidate failed.
     """
-    given = settings.search
-    return Search(settings, given.strategy, given.rounds, given.population).run(data, _place(settings, out, fresh), fresh, watch)
+    return run_search(settings, data, _place(settings, out, fresh), fresh, watch)
 
 
 def _place(settings: Settings, out: Path | None, fresh: bool) -> Path:

@@ -14,7 +14,8 @@ from elo_cli.engine.export import save_encoder
 from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers, make_training
-from elo_cli.run.checkpoint import load_newest, save_checkpoint
+from elo_cli.engine.snapshots import resume, save
+from elo_cli.run.checkpoint import load_newest
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.run.workspace import Workspace
@@ -122,12 +123,11 @@ def choose_loss(settings: Settings, loss: str | None, terms: tuple[Term, ...]) -
 
 
 def _resume(training: Training, run: RunDirectory, watch: Watch) -> None:
-    checkpoint = load_newest(run.checkpoints)
+    checkpoint = resume(training, run.checkpoints)
     if checkpoint is None:
         return
     for damaged in checkpoint.skipped:
         watch.warn(f"A damaged checkpoint is passed over: {damaged}")
-    training.load(checkpoint.step, checkpoint.tensors)
     watch.note(f"Going on from step {checkpoint.step} of {training.settings.steps} in {run.root}.")
 
 
@@ -144,7 +144,7 @@ def _train(training: Training, settings: Settings, run: RunDirectory, watch: Wat
                 logged = time.monotonic()
                 log.append(_line(record))
             if last or (record.step + 1) % every == 0:
-                _save(training, run, record)
+                save(training, run.checkpoints, record)
             if record.skipped:
                 watch.warn(
                     f"Step {record.step + 1} went without {', '.join(record.skipped)}: no finite number, on clips of"
@@ -153,14 +153,10 @@ def _train(training: Training, settings: Settings, run: RunDirectory, watch: Wat
             watch.check()
     except (Stopped, TrainingError):
         if record is not None:
-            _save(training, run, record)
+            save(training, run.checkpoints, record)
         raise
     watch.finish("pretraining")
     return record
-
-
-def _save(training: Training, run: RunDirectory, record: StepRecord) -> None:
-    save_checkpoint(run.checkpoints, training.done, training.tensors(), {"loss": record.loss, "parts": record.parts})
 
 
 def _line(record: StepRecord) -> dict[str, Any]:

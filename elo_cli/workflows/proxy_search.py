@@ -6,12 +6,12 @@ from elo_cli.core.errors import UsageError
 from elo_cli.core.settings import Settings
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows.events import Outcome, Watch
-from elo_cli.workflows.search import Search, plan_search
+from elo_cli.workflows.search import plan_search, run_search
 
 
 def plan(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool) -> Outcome:
     """Say what `run` would do; writes nothing."""
-    return plan_search(settings, data, _place(settings, out, fresh), 1, _strategy(settings), settings.proxy_search.candidates)
+    return plan_search(_one_round(settings), data, _place(settings, out, fresh))
 
 
 def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool, watch: Watch) -> Outcome:
@@ -21,19 +21,19 @@ def run(*, settings: Settings, data: Path | None, out: Path | None, fresh: bool,
         DataError: there is no preprocessed set, or its segments are too short.
         UsageError: the strategy learns from scores, which one shot cannot use.
     """
-    return Search(settings, _strategy(settings), 1, settings.proxy_search.candidates).run(
-        data, _place(settings, out, fresh), fresh, watch
-    )
+    return run_search(_one_round(settings), data, _place(settings, out, fresh), fresh, watch)
 
 
-def _strategy(settings: Settings) -> str:
-    name = settings.proxy_search.strategy
-    if name not in ("random", "grid"):
+def _one_round(settings: Settings) -> Settings:
+    """Make the search one round of all candidates, each trained to its end."""
+    given = settings.proxy_search
+    if given.strategy not in ("random", "grid"):
         raise UsageError(
-            f"proxy-search tries random or gridded losses, not '{name}'.",
+            f"proxy-search tries random or gridded losses, not '{given.strategy}'.",
             hint="For a search that learns: elo evolve --strategy cma-es",
         )
-    return name
+    search = {"strategy": given.strategy, "rounds": 1, "population": given.candidates, "rungs": 1}
+    return settings.model_copy(update={"search": settings.search.model_copy(update=search)})
 
 
 def _place(settings: Settings, out: Path | None, fresh: bool) -> Path:

@@ -9,16 +9,12 @@ from hypothesis import strategies as st
 
 from elo_cli.core.errors import UsageError
 from elo_cli.strategies import grid
+from tests.support.searching import make_points
 
 
 def points_of(strategy: grid.Strategy, count: int) -> np.ndarray:
     """Return the first `count` points."""
-    rounds = []
-    for _ in range(-(-count // strategy.population)):
-        points = strategy.ask()
-        strategy.tell(points, np.zeros(len(points)))
-        rounds.append(points)
-    return np.vstack(rounds)[:count]
+    return make_points(strategy, lambda point, number: 0.0, count)
 
 
 @settings(max_examples=25, deadline=None)

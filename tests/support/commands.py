@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import os
+import random
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from elo_cli.prepare.motions import MOTIONS
 from elo_cli.prepare.scenes import SceneJob, write_scene
 
 ROOT = Path(__file__).parents[2]
+_MOMENTS = random.Random(7)
 SETTINGS = """\
 preprocess: {fps: 8.0, short_side: 20, segment_seconds: 1.5, max_segments: 1, flow: dis-ultrafast, mels: 8,
              videos_per_shard: 3, workers: 1}
@@ -91,6 +94,17 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.005)
+
+
+def kill_by_clock(line: str, folder: Path, begun: Path, *, within: float = 0.4) -> None:
+    """Kill a command a random while after it touched a file; it may have been quicker. Nothing of it may live on."""
+    before = begun.stat().st_mtime_ns if begun.exists() else 0
+    process = start(line, folder)
+    wait_for(lambda: process.poll() is not None or (begun.exists() and begun.stat().st_mtime_ns != before))
+    time.sleep(_MOMENTS.uniform(0, within))
+    process.kill()
+    assert finish(process)[0] in (0, -signal.SIGKILL)
+    wait_for(lambda: not processes_in(folder), 10)
 
 
 def hashes(folder: Path, *patterns: str) -> dict[str, str]:

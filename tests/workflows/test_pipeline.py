@@ -114,7 +114,7 @@ def test_a_dry_run_writes_nothing(home: Path, typed: dict[str, Any], line: str) 
 def test_the_search_leaves_a_loss_and_its_journal(home: Path, typed: dict[str, Any]) -> None:
     evolve = home / "elo" / "evolve"
     rows = [json.loads(line) for line in (evolve / "evaluations.jsonl").read_text().splitlines()]
-    assert [(row["round"], row["index"]) for row in rows] == [(r, i) for r in range(2) for i in range(3)]
+    assert [(row["round"], row["number"], row["rung"]) for row in rows] == [(n // 3, n, 0) for n in range(6)]
     best = load_yaml(evolve / "best-loss.yaml", "the loss")
     assert set(best) == {"rgb.reverse", "rgb.shuffle", "rgb-flow.embed", "rgb-audio.embed"}
     assert best in [row["weights"] for row in rows]

@@ -1,0 +1,172 @@
+"""A search under way: candidates go out to workers, and rows come in, into the journal.
+
+Only the process that drives the search writes the journal, in an order that does not depend on who was quicker.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from elo_cli.core.errors import DataError
+from elo_cli.core.settings import Settings
+from elo_cli.core.weights import LossWeights, Term
+from elo_cli.executors import Executor, Limits, Lost, make_executor
+from elo_cli.run.directory import RunDirectory
+from elo_cli.run.journal import Journal
+from elo_cli.workflows.candidate import Candidate, Evaluation, evaluate
+from elo_cli.workflows.course import Course, Measurement, Row, score_of
+from elo_cli.workflows.events import Watch
+
+
+class Evaluating:
+    """Brings a search to its end.
+
+    Args:
+        settings: all settings; the threads are those of one worker.
+        data: the preprocessed set.
+        run: the search's directory, which is owned.
+        terms: coordinates of the search.
+        course: fresh.
+        watch: is told how far it is.
+    """
+
+    def __init__(
+        self, settings: Settings, data: Path, run: RunDirectory, terms: Sequence[Term], course: Course, watch: Watch
+    ) -> None:
+        self.settings, self.data, self.folder = settings, data.absolute(), run.candidates.absolute()
+        self.terms, self.course, self.watch = terms, course, watch
+        self.rows: list[Row] = []
+        self._journal, self._log, self._root = Journal(run.evaluations), Journal(run.log), run.root
+        self._recorded = {Measurement(row["number"], row["rung"]): row for row in self._journal.read()}
+        self._under_way: dict[Measurement, tuple[str, float]] = {}  # the slot, and when it began
+        self._retried: set[Measurement] = set()
+        self._done = 0  # steps
+
+    def run(self, slots: list[str]) -> list[Row]:
+        """Evaluate all candidates; return the rows in the order of the journal.
+
+        Args:
+            slots: the device of each worker.
+
+        Raises:
+            DataError: the journal holds other losses than this search proposes.
+        """
+        given, course = self.settings.search, self.course
+        if self._recorded:
+            known = len({what.number for what in self._recorded})
+            self.watch.note(
+                f"{known} of {course.candidates} candidates are recorded in {self._root}; the search goes on from there."
+            )
+        self.watch.start("searching", given.rounds * course.rungs.cost(course.strategy.population), "step")
+        limits = Limits(item_seconds=given.stalled_seconds)
+        pool: Executor[Candidate, tuple[Measurement, Evaluation]] = make_executor(given.engine, evaluate, len(slots), limits)
+
+        def hand_out() -> None:
+            while slots and (what := self._next()) is not None:
+                self._under_way[what] = slots.pop(), time.time()
+                pool.submit(self._candidate(what))
+
+        def tick() -> None:
+            self._show(sum(self._steps(job.what, item) for job, item, _ in pool.at_work()))
+            self.watch.check()
+
+        hand_out()
+        for found in pool.results(tick):
+            what, evaluation = (found.job.what, _broken_off(found)) if isinstance(found, Lost) else found
+            if evaluation.failure and what not in self._retried:
+                self._retry(what, evaluation)
+                pool.submit(self._candidate(what))
+                continue
+            device, begun = self._under_way.pop(what)
+            slots.append(device)
+            self._log.append({**vars(what), "device": device, "seconds": round(time.time() - begun, 2), "time": time.time()})
+            self._put(what, self._row(what, evaluation))
+            hand_out()
+        self.watch.finish("searching")
+        shutil.rmtree(self.folder, ignore_errors=True)  # everything of the candidates is in the journal
+        return self.rows
+
+    def _next(self) -> Measurement | None:
+        """Take the next measurement that is not recorded; recorded ones are put on the way."""
+        while (what := self.course.next()) is not None:
+            row = self._recorded.get(what)
+            if row is None:
+                return what
+            if row["weights"] != self._weights(what).to_names():
+                raise DataError(
+                    f"{self._journal.path} holds other weights for candidate {what.number} than this search proposes.",
+                    hint="Other versions of the libraries propose other losses; --fresh starts a new search.",
+                )
+            self._put(what, row)
+        return None
+
+    def _weights(self, what: Measurement) -> LossWeights:
+        return LossWeights.from_vector(self.terms, self.course.points[what.number])
+
+    def _candidate(self, what: Measurement) -> Candidate:
+        machine = self.settings.machine.model_copy(update={"device": self._under_way[what][0]})
+        return Candidate(
+            what,
+            self._weights(what).to_names(),
+            self.settings.model_copy(update={"machine": machine}),
+            self.data,
+            self.folder / f"{what.number:06d}",
+            self.course.rungs.steps[what.rung],
+        )
+
+    def _retry(self, what: Measurement, evaluation: Evaluation) -> None:
+        """Give a candidate that broke off its second chance; after a divergence it begins anew."""
+        self._retried.add(what)
+        self._log.append({**vars(what), "retried": evaluation.collapsed, "time": time.time()})
+        self.watch.warn(f"Candidate {what.number} {evaluation.collapsed}. It is tried once more.")
+        if evaluation.failure == "divergence":
+            shutil.rmtree(self.folder / f"{what.number:06d}", ignore_errors=True)
+
+    def _row(self, what: Measurement, evaluation: Evaluation) -> Row:
+        weights = self._weights(what)
+        return {
+            "number": what.number,
+            "round": self.course.round_of(what.number),
+            "rung": what.rung,
+            "steps": self.course.rungs.steps[what.rung],
+            "digest": weights.digest(),
+            "measure": self.settings.fitness.measure,
+            "value": evaluation.value,
+            "score": evaluation.score,
+            "collapsed": evaluation.collapsed,
+            "weights": weights.to_names(),
+            "details": evaluation.details,
+        }
+
+    def _put(self, what: Measurement, row: Row) -> None:
+        """Take a row in, and write those whose turn has come."""
+        steps = self.course.rungs.steps
+        self._done += steps[what.rung] - (steps[what.rung - 1] if what.rung else 0)
+        for ready in self.course.put(what, row):
+            if Measurement(ready["number"], ready["rung"]) not in self._recorded:
+                self._journal.append(ready)
+            self.rows.append(ready)
+            if self.course.is_over(ready["number"]):
+                shutil.rmtree(self.folder / f"{ready['number']:06d}", ignore_errors=True)
+        self._show(0)
+
+    def _steps(self, what: Measurement, item: str | None) -> int:
+        """Return how many steps of this measurement a worker has done."""
+        word, _, number = (item or "").partition(" ")
+        if word != "step":
+            return 0
+        return int(number) - (self.course.rungs.steps[what.rung - 1] if what.rung else 0)
+
+    def _show(self, under_way: int) -> None:
+        good = [row for row in self.rows if row["score"] is not None]
+        figures = {}
+        if good:
+            values = [row["value"] for row in good]
+            figures = {"best": max(good, key=score_of)["value"], "mean": sum(values) / len(values)}
+        self.watch.advance("searching", self._done + under_way, figures)
+
+
+def _broken_off(lost: Lost[Candidate]) -> Evaluation:
+    """Say what became of a candidate whose worker died, hung or had too little memory."""
+    return Evaluation(None, None, f"broke off: {lost.story}", {}, failure=lost.reason)

@@ -1,0 +1,83 @@
+"""What a search leaves: its candidates, best first, and the best loss."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from elo_cli.core.errors import TrainingError
+from elo_cli.core.files import write_atomic, write_json
+from elo_cli.core.strict_yaml import dump_yaml
+from elo_cli.core.weights import Term
+from elo_cli.run.directory import RunDirectory
+from elo_cli.workflows.course import Row, score_of
+from elo_cli.workflows.events import Outcome, Table
+from elo_cli.workflows.material import Spent
+
+_SHOWN = 10  # places
+
+
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """Return the last row of each candidate, best first: whoever trained longer comes before whoever did not."""
+    last = {row["number"]: row for row in sorted(rows, key=lambda row: int(row["rung"]))}
+    return sorted(last.values(), key=lambda row: (row["score"] is None, -row["rung"], -score_of(row), row["number"]))
+
+
+def write_results(run: RunDirectory, rows: Sequence[Row], terms: Sequence[Term], strategy: str) -> Row:
+    """Write the leaderboard and the best loss, and last the result.
+
+    Returns:
+        The row of the best candidate.
+
+    Raises:
+        TrainingError: every candidate failed.
+    """
+    board = ranked(rows)
+    best = board[0]
+    if best["score"] is None:
+        raise TrainingError(
+            f"All {len(board)} candidates failed; the last one {board[-1]['collapsed']}.",
+            hint="Lower proxy.lr, train longer (proxy.steps), or try another fitness.scaling; then --fresh.",
+        )
+    write_json(run.leaderboard_json, board)
+    write_atomic(run.leaderboard_csv, _as_csv(board, terms))
+    head = f"# {best['measure']} {best['value']} by {strategy}, round {best['round']}, candidate {best['number']}\n"
+    write_atomic(run.best_loss, (head + dump_yaml(best["weights"])).encode())
+    write_json(run.result, {"candidates": len(board), "best": best})
+    return best
+
+
+def outcome(run: RunDirectory, rows: Sequence[Row], best: Row, spent: Spent) -> Outcome:
+    """Say what came out."""
+    board = ranked(rows)
+    lines = [
+        (
+            str(place),
+            "collapsed" if row["value"] is None else f"{row['value']:.4f}",
+            str(row["round"]),
+            str(row["steps"]),
+            _heaviest(row),
+        )
+        for place, row in enumerate(board[:_SHOWN], start=1)
+    ]
+    shown = Table(f"Leaderboard ({best['measure']})", ("place", "fitness", "round", "steps", "heaviest terms"), lines)
+    weights = [(name, f"{weight:.3f}", "█" * round(20 * weight)) for name, weight in best["weights"].items()]
+    files = {"best loss": str(run.best_loss), "leaderboard": str(run.leaderboard_csv), "evaluations": str(run.evaluations)}
+    result: dict[str, Any] = {"candidates": len(board), "best": best, "out": str(run.root), **spent.record()}
+    tables = (shown, Table("Best loss", ("term", "weight", ""), weights), spent.table())
+    return Outcome(result, tables, files, "elo pretrain")
+
+
+def _heaviest(row: Row) -> str:
+    named = sorted(row["weights"].items(), key=lambda item: -item[1])[:3]
+    return ", ".join(f"{name} {weight:.2f}" for name, weight in named)
+
+
+def _as_csv(board: Sequence[Row], terms: Sequence[Term]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    columns = ("number", "round", "steps", "digest", "value", "collapsed")
+    writer.writerow(["place", *columns, *map(str, terms)])
+    for place, row in enumerate(board, start=1):
+        writer.writerow([place, *(row[name] for name in columns), *(row["weights"][str(term)] for term in terms)])
+    return stream.getvalue().encode()
