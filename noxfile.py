@@ -1,10 +1,11 @@
 """The checks of this project: `pip install nox && nox`.
 
-`nox` alone runs lint, types, imports and tests, and prints what each took; `nox -s build`,
-`nox -s minimums`, `nox -s perf`, `nox -s alive` and `nox -s ranking` run on request. Everything comes
-from `uv.lock` and stays under `.nox`. Types, imports, tests and perf share one environment, because a
+`nox` alone runs lint, types, imports and tests, and prints what each took; `nox -s build`, `nox -s
+minimums`, `nox -s perf`, `nox -s alive` and `nox -s ranking` run on request. Everything comes from
+`uv.lock` and stays under `.nox`. Types, imports, tests and perf share one environment, because a
 PyTorch with CUDA takes 5 GB; lint makes do with a few megabytes of its own, so that `nox -s lint`
-answers at once. Arguments after `--` go to pytest, those of perf, alive and ranking to the measurement: `nox -s "perf(training)" -- --quick`.
+answers at once. Arguments after `--` go to pytest, those of perf, alive and ranking to the
+measurement: `nox -s "perf(training)" -- --quick`.
 """
 
 import os
