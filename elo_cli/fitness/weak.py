@@ -26,6 +26,8 @@ from elo_cli.fitness import FitnessReport
 from elo_cli.vectors.clusters import count, distinct_centres, k_means, majority, root_mean_square
 from elo_cli.vectors.scaling import check_scaling, scaled_or_collapsed
 
+NEEDS_LABELS = True
+
 
 def measure(
     features: Features, *, seed: int, labelled_clusters: int | None = None, runs: int = 20, scaling: str = "standardize"

@@ -17,9 +17,9 @@ from elo_cli.prepare.motions import MOTIONS
 from elo_cli.prepare.scenes import SceneJob, scene_jobs, write_scene, zipf_counts
 from elo_cli.run.environment import processors
 from elo_cli.workflows import benchmark, evolve, extract, preprocess, pretrain
-from elo_cli.workflows.candidate import encoder_fitness
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.extract import LoadedEncoder
+from elo_cli.workflows.judging import encoder_fitness
 from elo_cli.workflows.material import dataset_root, open_material, spending
 
 HEAP = 300  # videos without labels, their classes as frequent as Zipf's law says

@@ -26,8 +26,9 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.strategies import SHELF as STRATEGIES
 from elo_cli.strategies import Strategy
-from elo_cli.workflows.candidate import Evaluation, check_fitness, evaluate, step_seconds
+from elo_cli.workflows.candidate import Evaluation, evaluate, step_seconds
 from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.judging import check_fitness, labelled_fingerprint
 from elo_cli.workflows.material import (
     Material,
     Spent,
@@ -116,7 +117,8 @@ class Search:
             "population": self.population,
             "sigma": self.settings.search.sigma,
         }
-        return {**kept, "search": search, "data": material.fingerprint, "computed": precision.describe()}
+        data = {"data": material.fingerprint, **labelled_fingerprint(self.settings)}
+        return {**kept, "search": search, **data, "computed": precision.describe()}
 
     def run(self, data: Path | None, out: Path, fresh: bool, watch: Watch) -> Outcome:
         """Search to the end, or go on where an earlier run stopped.
