@@ -112,7 +112,7 @@ def _labelled(features: Features) -> tuple[np.ndarray, np.ndarray, list[str]]:
     if not rows:
         raise DataError(
             f"weak needs labels, and none of {len(features)} rows has one.",
-            hint="Preprocess labelled videos, in folders named by class or from a list with labels, and take those.",
+            hint="Preprocess labelled videos, in folders named by class or from a list; or give elo fitness its --labels FILE.",
         )
     labels = [str(features.labels[row]) for row in rows]
     classes = sorted(set(labels))

@@ -6,7 +6,7 @@ them would have chosen the better losses. One extraction serves them all.
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -99,13 +99,8 @@ def check_fitness(settings: Settings, material: Material) -> None:
         DataError: the labelled set is missing, of another rate, or its labels do not serve.
     """
     videos, random = fitness_videos(material.videos, settings), numpy_generator(settings.seed, "rehearsal")
+    check_clusters(_names(settings), len(videos), settings)
     for name in _names(settings):
-        FITNESS.take(name)
-        if name == "zipf" and settings.fitness.clusters > len(videos):
-            raise UsageError(
-                f"fitness.clusters is {settings.fitness.clusters}, but there are only {len(videos)} videos to cluster.",
-                hint=f"Preprocess more videos, or lower it: --set fitness.clusters={max(2, len(videos) // 4)}",
-            )
         rows = videos
         if needs_labels(name):
             labelled = _labelled_material(settings)
@@ -121,6 +116,19 @@ def check_fitness(settings: Settings, material: Material) -> None:
                     f"{name} cannot judge anything here: {report.collapsed}.",
                     hint="Preprocess more videos, or let another measure guide the search: --set fitness.measure=zipf",
                 )
+
+
+def check_clusters(names: Sequence[str], videos: int, settings: Settings) -> None:
+    """Make sure that there are enough videos for the clusters of zipf, if it is among the measures.
+
+    Raises:
+        UsageError: there are more clusters than videos.
+    """
+    if "zipf" in names and settings.fitness.clusters > videos:
+        raise UsageError(
+            f"fitness.clusters is {settings.fitness.clusters}, but there are only {videos} videos to cluster.",
+            hint=f"Give more videos, or lower it: --set fitness.clusters={max(2, videos // 4)}",
+        )
 
 
 def fitness_videos(videos: VideoSet, settings: Settings) -> list[Video]:
