@@ -114,9 +114,9 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", default=False)
-@nox.parametrize("what", ["preprocessing", "training"], ids=["preprocessing", "training"])
+@nox.parametrize("what", ["preprocessing", "training", "fitness"], ids=["preprocessing", "training", "fitness"])
 def perf(session: nox.Session, what: str) -> None:
-    """Measure preprocessing and training steps; needs a quiet machine (docs/speed.md)."""
+    """Measure preprocessing, training steps and fitness measures; needs a quiet machine (docs/speed.md)."""
     run(session, shared(session), "python", "-m", f"tests.perf.{what}", *session.posargs)
 
 
