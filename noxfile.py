@@ -1,10 +1,11 @@
 """The checks of this project: `pip install nox && nox`.
 
-`nox` alone runs lint, types, imports and tests, and prints what each took; `nox -s build`,
-`nox -s minimums`, `nox -s perf` and `nox -s alive` run on request. Everything comes from `uv.lock` and stays under
-`.nox`. Types, imports, tests and perf share one environment, because a PyTorch with CUDA takes 5 GB;
-lint makes do with a few megabytes of its own, so that `nox -s lint` answers at once. Arguments after
-`--` go to pytest, those of perf and alive to the measurement: `nox -s "perf(training)" -- --quick`.
+`nox` alone runs lint, types, imports and tests, and prints what each took; `nox -s build`, `nox -s
+minimums`, `nox -s perf`, `nox -s alive` and `nox -s ranking` run on request. Everything comes from
+`uv.lock` and stays under `.nox`. Types, imports, tests and perf share one environment, because a
+PyTorch with CUDA takes 5 GB; lint makes do with a few megabytes of its own, so that `nox -s lint`
+answers at once. Arguments after `--` go to pytest, those of perf, alive and ranking to the
+measurement: `nox -s "perf(training)" -- --quick`.
 """
 
 import os
@@ -113,9 +114,9 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", default=False)
-@nox.parametrize("what", ["preprocessing", "training"], ids=["preprocessing", "training"])
+@nox.parametrize("what", ["preprocessing", "training", "fitness"], ids=["preprocessing", "training", "fitness"])
 def perf(session: nox.Session, what: str) -> None:
-    """Measure preprocessing and training steps; needs a quiet machine (docs/speed.md)."""
+    """Measure preprocessing, training steps and fitness measures; needs a quiet machine (docs/speed.md)."""
     run(session, shared(session), "python", "-m", f"tests.perf.{what}", *session.posargs)
 
 
@@ -123,3 +124,9 @@ def perf(session: nox.Session, what: str) -> None:
 def alive(session: nox.Session) -> None:
     """Train every task alone and measure it on unseen clips; takes an hour (docs/objective.md)."""
     run(session, shared(session), "python", "-m", "tests.perf.alive", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def ranking(session: nox.Session) -> None:
+    """Ask which measure without labels ranks losses as accuracy does; takes hours (docs/fitness.md)."""
+    run(session, shared(session), "python", "-m", "tests.perf.ranking", *session.posargs)

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from elo_cli.cli import benchmark, dataset, demo, evolve, extract_features, losses, preprocess, presets, pretrain, proxy_search
+from elo_cli.cli import (
+    benchmark,
+    dataset,
+    demo,
+    evolve,
+    extract_features,
+    fitness,
+    losses,
+    preprocess,
+    presets,
+    pretrain,
+    proxy_search,
+)
 from elo_cli.cli.faults import report
 from elo_cli.cli.group import QuickGroup
 from elo_cli.cli.options import Invocation
@@ -24,6 +36,7 @@ _COMMANDS: dict[str, ModuleType] = {
     "pretrain": pretrain,
     "extract-features": extract_features,
     "benchmark": benchmark,
+    "fitness": fitness,
 }
 
 

@@ -67,10 +67,17 @@ def _dataset_words() -> Iterable[tuple[str, str]]:
     return [(name, "") for name in SHELF.names()]
 
 
+def _measure_words() -> Iterable[tuple[str, str]]:
+    from elo_cli.fitness import SHELF
+
+    return [(name, "") for name in SHELF.names()]
+
+
 complete_preset = _matching(_preset_words)
 complete_setting = _matching(_setting_words)
 complete_strategy = _matching(_strategy_words)
 complete_dataset = _matching(_dataset_words)
+complete_measure = _matching(_measure_words)
 
 Data = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", envvar="ELO_SHARDS", help="Shards, as elo preprocess writes them.")

@@ -211,7 +211,7 @@ class TrainSettings(Section):
 
 
 class FitnessSettings(Section):
-    """How a candidate is judged without labels (Eq. 3 to 5)."""
+    """How a candidate is judged (3.2.2)."""
 
     measure: str = Field("zipf", description="a file of elo_cli/fitness")
     clusters: int = Field(50, ge=2, description="k of k-means (the paper is silent)")
@@ -221,7 +221,14 @@ class FitnessSettings(Section):
     scaling: Literal["none", "standardize", "unit", "rms", "whiten"] = Field(
         "standardize", description="what is done to the features first; none is the paper's letter"
     )
-    videos: int = Field(2000, ge=2, description="videos that are clustered, at most")
+    videos: int = Field(2000, ge=2, description="videos whose features are judged, at most")
+    record: Names = Field(
+        ("rankme", "alpha-req"), description="further measures that are written down beside the one that guides the search"
+    )
+    labelled: str | None = Field(None, min_length=1, description="folder of a preprocessed set with labels, for the measure weak")
+    labelled_clusters: int | None = Field(
+        None, ge=1, description="k of k-means under weak; null: as many as classes (the paper is silent)"
+    )
 
 
 class SearchSettings(Section):

@@ -40,7 +40,11 @@ class FitnessReport:
 
 
 class Fitness(Protocol):
-    """The contract of an entry: a module-level function `measure`."""
+    """The contract of an entry: a module-level function `measure`.
+
+    An entry that looks at labels has a constant `NEEDS_LABELS = True` besides: it is given features of the
+    labelled set, and the others those of the unlabelled videos.
+    """
 
     def measure(self, features: "Features", *, seed: int, **settings: Any) -> FitnessReport:
         """Measure features; a pure function of them, the seed and the settings.
@@ -48,9 +52,11 @@ class Fitness(Protocol):
         Args:
             features: N videos × D features, float32; nothing is assumed of their scale.
             seed: decides every random draw.
-            settings: the entry's own, by keyword, each with a default.
+            settings: the entry's own, by keyword, each with a default. Those that are called like a setting of
+                `fitness` get its value.
 
         Raises:
             UsageError: a setting is out of its range, or does not fit the number of videos.
+            DataError: the entry needs labels, and there are none or they do not serve.
         """
         ...

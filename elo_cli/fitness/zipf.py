@@ -13,28 +13,19 @@ Shape legend: N videos, D features, K clusters.
 """
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import pdist
 from scipy.special import log_softmax, logsumexp
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from elo_cli.core.errors import UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.seeds import derive
-from elo_cli.core.shelf import suggest
 from elo_cli.data.statistics import STEEPEST, fit_zipf
 from elo_cli.fitness import FitnessReport
-
-SCALINGS = ("none", "standardize", "unit", "rms", "whiten")
-
-# Spread below this part of the features' own size is float32 rounding, gathered over a network's
-# last sums, and no structure. float32 itself rounds at 6e-8.
-ROUNDING = 1e-6
+from elo_cli.vectors.clusters import distinct_centres, k_means, root_mean_square
+from elo_cli.vectors.scaling import check_scaling, scaled_or_collapsed
 
 
 def measure(
@@ -58,11 +49,8 @@ def measure(
         exponent: s of the prior; the paper is silent on it. 0 asks for equal clusters.
         runs: how many k-means runs are averaged; 20 in the paper.
         two_sigma_squared: 2σ² of Eq. 3, in the squared unit of the scaled features; 1 in the paper.
-        scaling: what is done to features first: `none` (the paper's letter), `standardize` (each
-            feature to zero mean and unit variance, constant ones dropped), `unit` (rows to length 1),
-            `rms` (centred, then divided by one number, so that the mean squared distance to the mean
-            is 1) or `whiten` (all principal components to unit variance; it says little unless N is
-            many times D).
+        scaling: what is done to features first: `none` (the paper's letter), `standardize`, `unit`, `rms` or
+            `whiten`, as `elo_cli.vectors.scaling.scale` says.
 
     Returns:
         The report, with value in [0, inf) nats; inf when collapsed. Its details hold the settings and
@@ -82,11 +70,7 @@ def measure(
     }
     _check(settings, len(features))
     with threadpool_limits(limits=1):
-        matrix_ND = np.asarray(features.matrix_ND, dtype=np.float64)
-        reason = _collapse(matrix_ND, clusters)
-        if reason is None:
-            matrix_ND = scale(matrix_ND, scaling)
-            reason = _collapse(matrix_ND, clusters)
+        matrix_ND, reason = scaled_or_collapsed(features.matrix_ND, scaling, clusters)
         if reason is None:
             outcome = _runs(matrix_ND, clusters, runs, exponent, two_sigma_squared, seed)
             if isinstance(outcome, dict):
@@ -121,41 +105,9 @@ def zipf_divergence(
     return _divergence(log_p_K, exponent)
 
 
-def scale(matrix_ND: np.ndarray, scaling: str) -> np.ndarray:
-    """Scale features as `measure` describes; the number of columns may fall.
-
-    Args:
-        matrix_ND: float64 features that are finite and not all equal.
-        scaling: one of `SCALINGS`.
-
-    Returns:
-        The scaled features, float64. For every scaling but `none` it is the same for `matrix_ND`
-        and for any positive multiple of it, up to rounding.
-    """
-    if scaling == "none":
-        return matrix_ND
-    if scaling == "unit":
-        length_N1 = np.linalg.norm(matrix_ND, axis=1, keepdims=True)
-        return matrix_ND / np.where(length_N1 > 0, length_N1, 1.0)
-    centred_ND: np.ndarray = matrix_ND - matrix_ND.mean(axis=0)
-    if scaling == "rms":
-        return centred_ND / math.sqrt(np.mean(np.sum(centred_ND**2, axis=1)))
-    if scaling == "standardize":
-        deviation_D = centred_ND.std(axis=0)
-        varies_D = deviation_D > ROUNDING * np.sqrt(np.mean(matrix_ND**2, axis=0))
-        standard_ND: np.ndarray = centred_ND[:, varies_D] / deviation_D[varies_D]
-        return standard_ND
-    assert scaling == "whiten", scaling
-    variance_D, axes_DD = np.linalg.eigh(centred_ND.T @ centred_ND / len(centred_ND))
-    varies_D = variance_D > variance_D[-1] * ROUNDING**2
-    white_ND: np.ndarray = centred_ND @ (axes_DD[:, varies_D] / np.sqrt(variance_D[varies_D]))
-    return white_ND
-
-
 def _check(settings: dict[str, Any], videos: int) -> None:
     """Refuse settings that make no sense, or that do not fit the number of videos."""
-    if settings["scaling"] not in SCALINGS:
-        raise UsageError(f"There is no scaling called '{settings['scaling']}'.", hint=suggest(str(settings["scaling"]), SCALINGS))
+    check_scaling(settings["scaling"])
     if settings["runs"] < 1:
         raise UsageError(f"zipf cannot average over {settings['runs']} runs.", hint="Set runs to 1 or more; the paper has 20.")
     if not (math.isfinite(settings["two_sigma_squared"]) and settings["two_sigma_squared"] > 0):
@@ -171,37 +123,17 @@ def _check(settings: dict[str, Any], videos: int) -> None:
         )
 
 
-def _collapse(matrix_ND: np.ndarray, clusters: int) -> str | None:
-    """Say why features are collapsed, or None: no video can be told from another, or too few can."""
-    broken = int(np.count_nonzero(~np.isfinite(matrix_ND).all(axis=1)))
-    if broken:
-        return f"{broken} of {len(matrix_ND)} rows hold NaN or infinite features"
-    if matrix_ND.shape[1] == 0:
-        return "no feature varies"
-    # Spread and size against the largest entry, so that no square over- or underflows.
-    largest = float(np.max(np.abs(matrix_ND)))
-    if largest == 0.0 or (matrix_ND == matrix_ND[0]).all():
-        return "all rows are equal"
-    sized_ND = matrix_ND / largest
-    if math.sqrt(np.mean((sized_ND - sized_ND.mean(axis=0)) ** 2)) <= ROUNDING * math.sqrt(np.mean(sized_ND**2)):
-        return "all rows are equal up to rounding"
-    distinct = len({row.tobytes() for row in matrix_ND + 0.0})  # + 0.0 makes one zero of the two
-    if distinct < clusters:
-        return f"only {distinct} of {len(matrix_ND)} rows are distinct, fewer than the {clusters} clusters"
-    return None
-
-
 def _runs(
     matrix_ND: np.ndarray, clusters: int, runs: int, exponent: float, two_sigma_squared: float, seed: int
 ) -> dict[str, Any] | str:
     """Average Eq. 5 over k-means runs; or say why the features turn out to be collapsed."""
-    size = math.sqrt(np.mean(np.sum(matrix_ND**2, axis=1)))
+    size = root_mean_square(matrix_ND)
     divergences: list[float] = []
     surest: list[float] = []
     sizes_RK = np.empty((runs, clusters))
     for run in range(runs):
-        centres_KD = _centres(matrix_ND, clusters, derive(seed, "zipf", run) % 2**32)
-        if float(pdist(centres_KD).min()) <= ROUNDING * size:
+        centres_KD = k_means(matrix_ND, clusters, derive(seed, "zipf", run) % 2**32).cluster_centers_
+        if not distinct_centres(centres_KD, size):
             return f"fewer rows than the {clusters} clusters are distinct beyond rounding"
         log_r_NK = _log_responsibilities(matrix_ND, centres_KD, two_sigma_squared)
         log_p_K = _log_sizes(log_r_NK)
@@ -216,14 +148,6 @@ def _runs(
         "fitted_exponent": _fitted_exponent(p_K),
         "max_responsibility": float(np.mean(surest)),
     }
-
-
-def _centres(matrix_ND: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Return the K centres of one k-means run."""
-    with warnings.catch_warnings():  # fewer distinct points than clusters: the caller finds it in the centres
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        centres_KD: np.ndarray = KMeans(clusters, n_init=1, random_state=seed).fit(matrix_ND).cluster_centers_
-    return centres_KD
 
 
 def _log_responsibilities(matrix_ND: np.ndarray, centres_KD: np.ndarray, two_sigma_squared: float) -> np.ndarray:

@@ -75,6 +75,8 @@ def standardised(train: "Features", test: "Features") -> Sides:
     """
     import numpy as np
 
+    from elo_cli.vectors.scaling import ROUNDING
+
     train_labels, test_labels = _checked(train, "training"), _checked(test, "test")
     if train.matrix_ND.shape[1] != test.matrix_ND.shape[1]:
         raise DataError(
@@ -86,8 +88,7 @@ def standardised(train: "Features", test: "Features") -> Sides:
     index = {label: number for number, label in enumerate(classes)}
     train_ND, test_MD = (np.asarray(side.matrix_ND, dtype=np.float64) for side in (train, test))
     mean_D, deviation_D = train_ND.mean(axis=0), train_ND.std(axis=0)
-    # A spread of a millionth of the feature's own size is float32 rounding.
-    varies_D = deviation_D > 1e-6 * np.sqrt(np.mean(train_ND**2, axis=0))
+    varies_D = deviation_D > ROUNDING * np.sqrt(np.mean(train_ND**2, axis=0))
     if not varies_D.any():
         raise DataError("All training rows have the same features.", hint="The encoder has collapsed; try another checkpoint.")
     factor_D = np.where(varies_D, 1 / np.where(varies_D, deviation_D, 1.0), 0.0)

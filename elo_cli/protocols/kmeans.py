@@ -4,12 +4,8 @@ The paper says "k-means clustering of the representations" and no more; here k i
 training classes, and accuracy is averaged over runs of different seeds.
 """
 
-import warnings
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import normalized_mutual_info_score
 from threadpoolctl import threadpool_limits
 
@@ -17,6 +13,7 @@ from elo_cli.core.errors import UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.seeds import derive
 from elo_cli.protocols import Sides, mean_per_class, standardised
+from elo_cli.vectors.clusters import count, k_means, majority
 
 
 def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None = None, runs: int = 10) -> dict[str, float]:
@@ -63,9 +60,7 @@ def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None
 
 def _score(sides: Sides, clusters: int, seed: int) -> dict[str, float]:
     """Score one k-means run."""
-    with warnings.catch_warnings():  # fewer distinct rows than clusters: their accuracy says it
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = KMeans(clusters, n_init=1, random_state=seed).fit(sides.train_ND)
+    fitted = k_means(sides.train_ND, clusters, seed)  # fewer distinct rows than clusters: their accuracy says it
     cluster_M = fitted.predict(sides.test_MD)
     label_K = majority(count(fitted.labels_, sides.train_N, clusters, sides.seen))
     correct_M = label_K[cluster_M] == sides.test_M
@@ -78,17 +73,3 @@ def _score(sides: Sides, clusters: int, seed: int) -> dict[str, float]:
         "hungarian": float(table_KC[rows, columns].sum() / len(cluster_M)),
         "purity": float(table_KC.max(axis=1).sum() / len(cluster_M)),
     }
-
-
-def count(cluster_N: np.ndarray, label_N: np.ndarray, clusters: int, classes: int) -> np.ndarray:
-    """Return how many rows of each class each cluster holds: (clusters, classes)."""
-    table_KC = np.zeros((clusters, classes), dtype=np.int64)
-    np.add.at(table_KC, (cluster_N, label_N), 1)
-    return table_KC
-
-
-def majority(table_KC: np.ndarray) -> np.ndarray:
-    """Return the commonest class of each cluster; the first of several, and of all rows where a cluster is empty."""
-    label_K: np.ndarray = table_KC.argmax(axis=1)
-    label_K[table_KC.sum(axis=1) == 0] = table_KC.sum(axis=0).argmax()
-    return label_K

@@ -47,3 +47,7 @@ class Workspace:
     def encoder(self) -> Path:
         """The encoder of the newest finished pretraining."""
         return self._newest("pretrain", "encoder.safetensors", "pretrained encoder", "elo pretrain") / "encoder.safetensors"
+
+    def features(self) -> Path:
+        """The features of the newest finished extraction."""
+        return self._newest("features", "features.safetensors", "feature file", "elo extract-features") / "features.safetensors"

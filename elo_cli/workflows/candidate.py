@@ -14,25 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import nn
-
-from elo_cli.core.errors import DataError, TrainingError, UsageError
+from elo_cli.core.errors import DataError, TrainingError
 from elo_cli.core.files import write_json
-from elo_cli.core.seeds import derive, numpy_generator
-from elo_cli.core.settings import ClipSettings, Settings, TrainSettings
+from elo_cli.core.settings import Settings, TrainSettings
 from elo_cli.core.weights import LossWeights, Term
-from elo_cli.data.loader import ClipReader
-from elo_cli.data.video_set import Video, VideoSet
-from elo_cli.engine.extract import extract
 from elo_cli.engine.loop import Training
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers, make_training
 from elo_cli.engine.snapshots import resume, save
 from elo_cli.executors import Report
-from elo_cli.fitness import SHELF as FITNESS
-from elo_cli.fitness import FitnessReport
 from elo_cli.workflows.course import Measurement
+from elo_cli.workflows.judging import judge
 from elo_cli.workflows.material import Material, open_material
 
 # Pixels of a batch times width times depth: with all terms about 3 GB of memory.
@@ -78,7 +70,7 @@ class Evaluation:
         score: larger is better; None when it collapsed or diverged.
         value: the measure's own number; None when it has none.
         collapsed: why it counts as the worst, or None.
-        details: what the measure recorded.
+        details: what the measure told, and under `recorded` the values of the further measures; empty without features.
         failure: what broke it off before it could be measured, such as `divergence` or `crash`; None if nothing did.
     """
 
@@ -121,10 +113,11 @@ def _evaluate(candidate: Candidate, report: Report) -> Evaluation:
     except TrainingError as error:
         return Evaluation(None, None, f"diverged: {error.message}", {}, failure="divergence")
     report("measuring")
-    found = encoder_fitness(training.objective.encoders["rgb"], settings.proxy.clip, material, settings, precision)
+    judgement = judge(training.objective.encoders["rgb"], settings.proxy.clip, material, settings, precision)
+    found = judgement.guide
     value = found.value if math.isfinite(found.value) else None
     score = found.score if math.isfinite(found.score) else None
-    return Evaluation(score, value, found.collapsed, dict(found.details))
+    return Evaluation(score, value, found.collapsed, {**found.details, "recorded": judgement.recorded_values()})
 
 
 @functools.lru_cache(maxsize=1)  # a worker measures many candidates on one set
@@ -144,55 +137,6 @@ def _train(training: Training, candidate: Candidate, report: Report) -> None:
             save(training, candidate.checkpoints, record)
         if last:
             return
-
-
-def encoder_fitness(
-    encoder: nn.Module, clip: ClipSettings, material: Material, settings: Settings, precision: Precision
-) -> FitnessReport:
-    """Measure an RGB encoder by the fitness that the settings name, on one clip of each of the shared videos."""
-    features = extract(
-        encoder,
-        ClipReader(material.videos, clip),
-        fitness_videos(material.videos, settings),
-        clips=1,
-        batch=settings.extract.batch,
-        precision=precision,
-        progress=lambda done: None,
-    )
-    given = settings.fitness
-    report: FitnessReport = FITNESS.take(given.measure).measure(
-        features,
-        seed=derive(settings.seed, "fitness"),
-        clusters=given.clusters,
-        exponent=given.exponent,
-        runs=given.runs,
-        two_sigma_squared=given.two_sigma_squared,
-        scaling=given.scaling,
-    )
-    return report
-
-
-def check_fitness(settings: Settings, material: Material) -> None:
-    """Find out before any training whether the fitness can be measured.
-
-    Raises:
-        UsageError: there is no such measure, or there are more clusters than videos.
-    """
-    FITNESS.take(settings.fitness.measure)
-    videos = len(fitness_videos(material.videos, settings))
-    if settings.fitness.clusters > videos:
-        raise UsageError(
-            f"fitness.clusters is {settings.fitness.clusters}, but there are only {videos} videos to cluster.",
-            hint=f"Preprocess more videos, or lower it: --set fitness.clusters={max(2, videos // 4)}",
-        )
-
-
-def fitness_videos(videos: VideoSet, settings: Settings) -> list[Video]:
-    """The videos that are clustered: all, or a random subset that every candidate shares."""
-    if len(videos.videos) <= settings.fitness.videos:
-        return list(videos.videos)
-    chosen = numpy_generator(settings.seed, "fitness-videos").permutation(len(videos.videos))[: settings.fitness.videos]
-    return [videos.videos[int(index)] for index in np.sort(chosen)]
 
 
 def step_seconds(weights: LossWeights, given: TrainSettings, settings: Settings, material: Material) -> float | None:

@@ -17,9 +17,9 @@ from elo_cli.prepare.motions import MOTIONS
 from elo_cli.prepare.scenes import SceneJob, scene_jobs, write_scene, zipf_counts
 from elo_cli.run.environment import processors
 from elo_cli.workflows import benchmark, evolve, extract, preprocess, pretrain
-from elo_cli.workflows.candidate import encoder_fitness
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.extract import LoadedEncoder
+from elo_cli.workflows.judging import encoder_fitness
 from elo_cli.workflows.material import dataset_root, open_material, spending
 
 HEAP = 300  # videos without labels, their classes as frequent as Zipf's law says
@@ -72,11 +72,23 @@ def run(*, settings: Settings, videos: Path | None, out: Path | None, fresh: boo
     )
 
 
-def make_videos(heap: Path, labelled: Path, seed: int, watch: Watch, *, restless: bool = False) -> None:
-    """Write the demo's videos: a heap under Zipf's law, and a balanced labelled set; what is there is kept."""
-    counts = dict(zip(MOTIONS, zipf_counts(HEAP, len(MOTIONS)), strict=True))
+def make_videos(
+    heap: Path,
+    labelled: Path,
+    seed: int,
+    watch: Watch,
+    *,
+    restless: bool = False,
+    number: int = HEAP,
+    examples: int = EXAMPLES,
+) -> None:
+    """Write the demo's videos: a heap of `number` under Zipf's law, and a labelled set of `examples` of each motion.
+
+    What is there is kept.
+    """
+    counts = dict(zip(MOTIONS, zipf_counts(number, len(MOTIONS)), strict=True))
     jobs = scene_jobs(heap, counts, seed, seconds=SECONDS, restless=restless)
-    jobs += scene_jobs(labelled, dict.fromkeys(MOTIONS, EXAMPLES), seed + 1, seconds=SECONDS, restless=restless)
+    jobs += scene_jobs(labelled, dict.fromkeys(MOTIONS, examples), seed + 1, seconds=SECONDS, restless=restless)
     missing = [job for job in jobs if not job.path.exists()]
     if not missing:
         return

@@ -17,10 +17,11 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.run.environment import processors
 from elo_cli.strategies import SHELF as STRATEGIES
 from elo_cli.strategies import Strategy
-from elo_cli.workflows.candidate import check_fitness, step_seconds
+from elo_cli.workflows.candidate import step_seconds
 from elo_cli.workflows.course import Course
 from elo_cli.workflows.evaluating import Evaluating
 from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.judging import check_fitness, labelled_fingerprint
 from elo_cli.workflows.leaderboard import outcome, write_results
 from elo_cli.workflows.material import (
     Material,
@@ -134,15 +135,24 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
         for change in run.environment_changes:
             watch.warn(f"The environment changed since this run began: {change}")
         course = Course(strategy, settings.search.rounds * strategy.population, make_rungs(settings))
-        of_a_worker = settings.model_copy(update={"machine": settings.machine.model_copy(update={"threads": threads})})
         slots = list(itertools.islice(itertools.cycle(devices(precision)), workers))
-        rows = Evaluating(of_a_worker, root, run, terms, course, watch).run(slots)
+        rows = Evaluating(_of_a_worker(settings, threads), root, run, terms, course, watch).run(slots)
         best = write_results(run, rows, terms, settings.search.strategy)
     return outcome(run, rows, best, spent)
+
+
+def _of_a_worker(settings: Settings, threads: int) -> Settings:
+    """Say what a worker needs to know, which may stand in another directory."""
+    fitness = settings.fitness
+    if fitness.labelled is not None:
+        fitness = fitness.model_copy(update={"labelled": str(Path(fitness.labelled).absolute())})
+    machine = settings.machine.model_copy(update={"threads": threads})
+    return settings.model_copy(update={"machine": machine, "fitness": fitness})
 
 
 def _stored(settings: Settings, material: Material, precision: Precision) -> dict[str, Any]:
     """What must be the same when the search goes on."""
     dump = settings.model_dump(mode="json")
     kept = {key: dump[key] for key in ("seed", "objective", "proxy", "fitness", "search", "machine")}
-    return {**kept, "data": material.fingerprint, "computed": precision.describe()}
+    data = {"data": material.fingerprint, **labelled_fingerprint(settings)}
+    return {**kept, **data, "computed": precision.describe()}

@@ -20,6 +20,7 @@ COMMANDS = (
     ("pretrain",),
     ("extract-features",),
     ("benchmark",),
+    ("fitness",),
     ("dataset",),
     ("dataset", "info"),
     ("dataset", "verify"),

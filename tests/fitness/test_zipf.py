@@ -12,6 +12,7 @@ from elo_cli.core.errors import UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.fitness import SHELF, FitnessReport, zipf
+from elo_cli.vectors.scaling import SCALINGS
 
 
 def as_features(matrix_ND: np.ndarray) -> Features:
@@ -107,7 +108,7 @@ def test_fitted_exponent_finds_the_planted_one() -> None:
         assert zipf._fitted_exponent(zipf.zipf_prior(30, s)) == pytest.approx(s, abs=1e-3)
 
 
-@pytest.mark.parametrize("scaling", [name for name in zipf.SCALINGS if name != "none"])
+@pytest.mark.parametrize("scaling", [name for name in SCALINGS if name != "none"])
 @pytest.mark.parametrize("factor", [1e-3, 0.37, 1e3])
 def test_the_size_of_features_does_not_matter(scaling: str, factor: float) -> None:
     matrix = planted([60, 30, 20, 15, 12], dimensions=8, spread=0.7, distance=1.0)
@@ -127,19 +128,6 @@ def test_without_scaling_the_size_does_matter() -> None:
     assert abs(values[0] - values[1]) > 0.01
 
 
-def test_scalings_do_what_they_say() -> None:
-    matrix = np.hstack([planted([50, 30], dimensions=4, spread=1.0), np.full((80, 1), 1 / 3)])
-    standard = zipf.scale(matrix, "standardize")
-    assert standard.shape == (80, 4)
-    assert standard.mean(axis=0) == pytest.approx(np.zeros(4), abs=1e-9)
-    assert standard.std(axis=0) == pytest.approx(np.ones(4))
-    assert np.linalg.norm(zipf.scale(matrix, "unit"), axis=1) == pytest.approx(np.ones(80))
-    assert np.mean(np.sum(zipf.scale(matrix, "rms") ** 2, axis=1)) == pytest.approx(1)
-    white = zipf.scale(np.hstack([matrix, matrix[:, :2]]), "whiten")
-    assert white.shape == (80, 4)
-    assert white.T @ white / 80 == pytest.approx(np.eye(4), abs=1e-6)
-
-
 NOISE = numpy_generator(0, "noise").standard_normal((60, 8))
 COLLAPSED = {
     "nan": (np.where(np.eye(60, 8) * np.arange(60)[:, None] == 3, np.nan, NOISE), "1 of 60 rows hold NaN"),
@@ -153,7 +141,7 @@ COLLAPSED = {
 }
 
 
-@pytest.mark.parametrize("scaling", zipf.SCALINGS)
+@pytest.mark.parametrize("scaling", SCALINGS)
 @pytest.mark.parametrize("name", COLLAPSED)
 def test_collapse_comes_out_worst_and_by_name(name: str, scaling: str) -> None:
     matrix, reason = COLLAPSED[name]

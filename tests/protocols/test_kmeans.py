@@ -74,12 +74,6 @@ def test_against_scikit_learn() -> None:
     assert 0.7 < result["accuracy"] <= 1
 
 
-def test_majority_breaks_ties_by_order_and_fills_empty_clusters() -> None:
-    table = kmeans.count(np.array([0, 0, 2, 2, 2]), np.array([1, 0, 1, 1, 0]), 3, 2)
-    assert table.tolist() == [[1, 1], [0, 0], [1, 2]]
-    assert kmeans.majority(table).tolist() == [0, 1, 1]
-
-
 def test_fewer_distinct_rows_than_clusters_are_survived() -> None:
     rows = [0, 0, 0, 1, 1, 1]
     assert kmeans.evaluate(side(rows, "abcabc"), side(rows, "abcabc"), seed=0, runs=2)["accuracy"] == pytest.approx(1 / 3)
