@@ -105,8 +105,8 @@ class AugmentSettings(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> "AugmentSettings":
-        if not 0 <= self.blur_sigma[0] <= self.blur_sigma[1]:
-            raise ValueError("blur_sigma must be two numbers with 0 <= smaller <= larger")
+        if not 0 <= self.blur_sigma[0] <= self.blur_sigma[1] <= 50:  # the kernel must fit into the clip
+            raise ValueError("blur_sigma must be two numbers with 0 <= smaller <= larger <= 50")
         return self
 
 
@@ -117,7 +117,9 @@ class ClipSettings(Section):
     stride: int = Field(1, ge=1, le=64, description="stored frames from one clip frame to the next")
     size: int = Field(112, ge=16, le=512, description="rows and columns of a clip after cropping")
     future: int = Field(4, ge=1, le=64, description="frames that the predict task foretells (N; the paper: 4)")
-    crop_area: tuple[float, float] = Field((0.5, 1.0), strict=False, description="share of the frame that a random crop keeps")
+    crop_area: tuple[float, float] = Field(
+        (0.5, 1.0), strict=False, description="area of a random crop, as a share of the frame's largest square"
+    )
     crop_aspect: tuple[float, float] = Field(
         (1.0, 1.0), strict=False, description="least and largest width of a crop for each unit of its height"
     )

@@ -31,7 +31,15 @@ class Shelf:
         self.noun = noun
 
     def _plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
-        return {entry.name: entry for entry in importlib.metadata.entry_points(group=self.package)}
+        found = {entry.name: entry for entry in importlib.metadata.entry_points(group=self.package)}
+        own = self._own()
+        for name, entry in found.items():
+            if name.replace("-", "_") in own:
+                raise UsageError(
+                    f"{_package(entry)} has a {self.noun} called '{name}', which is the name of one of elo's own.",
+                    hint=f"Rename it there, or uninstall {_package(entry)}.",
+                )
+        return found
 
     def _own(self) -> set[str]:
         path = importlib.import_module(self.package).__path__
@@ -59,12 +67,16 @@ class Shelf:
         try:
             module: ModuleType = entry.load()
         except Exception as error:  # whatever the module of a stranger raises
-            package = entry.dist.name if entry.dist is not None else "a package"
             raise UsageError(
-                f"The {self.noun} '{entry.name}' of {package} cannot be loaded: {entry.value}: {type(error).__name__}: {error}",
-                hint=f"Mend or uninstall {package}.",
+                f"The {self.noun} '{entry.name}' of {_package(entry)} cannot be loaded: {entry.value}:"
+                f" {type(error).__name__}: {error}",
+                hint=f"Mend or uninstall {_package(entry)}.",
             ) from error
         return module
+
+
+def _package(entry: importlib.metadata.EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "a package"
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from elo_cli.core.errors import UsageError
 from elo_cli.core.shelf import suggest
 
-_TERM = re.compile(r"(?P<modalities>[a-z0-9]+(?:(?:-to-|-)[a-z0-9]+)?)\.(?P<task>[a-z][a-z0-9_]*)(?:\.(?P<site>[0-9]+))?")
+_TERM = re.compile(r"(?P<modalities>[a-z0-9]+(?:(?:-to-|-)[a-z0-9]+)?)\.(?P<task>[a-z][a-z0-9_]*)(?:\.(?P<site>[1-9][0-9]*))?")
 
 
 @dataclass(frozen=True, order=True)
@@ -67,7 +67,8 @@ class LossWeights(Mapping[Term, float]):
 
     def __init__(self, weights: Mapping[Term, float]) -> None:
         for term, weight in weights.items():
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
+            whole = isinstance(weight, int) and not isinstance(weight, bool)  # of any size: a float may be too small for it
+            if not whole and not (isinstance(weight, float) and math.isfinite(weight)):
                 raise UsageError(f"The weight of {term} is {weight!r}, which is not a number.", hint="Weights lie in [0, 1].")
             if not 0 <= weight <= 1:
                 raise UsageError(f"The weight of {term} is {weight}.", hint="Weights lie in [0, 1].")

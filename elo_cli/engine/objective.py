@@ -6,7 +6,7 @@ batch, so they share batch-norm statistics and no term can tell views apart by t
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -107,9 +107,13 @@ class Objective(nn.Module):
 
     def forward(self, batch: ClipBatch, step: int) -> LossReport:
         """Return the weighted loss of one batch."""
-        batch = self._encodable(batch)
-        encoded = self.encode(batch, step)
-        parts = {str(term): self.losses[_key(term)](encoded, batch).float() for term in self.terms}
+        few, encodable = self._encodable(batch)
+        encoded = self.encode(encodable, step)
+        # What cannot be encoded is missing to the terms that encode it, not to those that only compare with it.
+        parts = {
+            str(term): loss(encoded, encodable if few & {view.source for view in loss.views} else batch).float()
+            for term, loss in self._losses()
+        }
         # Each summand is a graph of its own: what is not finite in one must not reach the gradient of another.
         values = parts
         if self.scale == "initial":
@@ -125,11 +129,17 @@ class Objective(nn.Module):
             encoded |= self._encode(name, encoder, batch, step)
         return encoded
 
-    def _encodable(self, batch: ClipBatch) -> ClipBatch:
+    def _losses(self) -> Iterator[tuple[Term, TermLoss]]:
+        for term in self.terms:
+            loss = self.losses[_key(term)]
+            assert isinstance(loss, TermLoss)
+            yield term, loss
+
+    def _encodable(self, batch: ClipBatch) -> tuple[set[Source], ClipBatch]:
         """Mask what is to be encoded but only one clip of the batch has: batch norm needs two."""
         few = {view.source for view in self.views if batch.present[view.source].sum() < 2}
         present = {source: present_B & (source not in few) for source, present_B in batch.present.items()}
-        return dataclasses.replace(batch, present=present) if few else batch
+        return few, dataclasses.replace(batch, present=present)
 
     def _encode(self, name: Modality, encoder: nn.Module, batch: ClipBatch, step: int) -> dict[View, Encoding]:
         views = forms_of(self.views, name)

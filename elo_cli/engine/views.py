@@ -15,8 +15,8 @@ _AUDIO_PIECES = 8
 def make_view(batch: ClipBatch, view: View, seed: int, step: int, stripes: SpecAugmentSettings | None = None) -> Tensor:
     """Return the tensor of a view, of the shape of its source.
 
-    Shuffling draws one order for each clip from (seed, step), the same for every modality, so that
-    shuffled views of different modalities stay aligned. Stripes, if given, cover parts of what the
+    Shuffling draws one order for each clip from (seed, step), the same for every modality that has as many
+    pieces. Stripes, if given, cover parts of what the
     encoder of sound sees. They come last and lie alike in all views of a clip: a stripe that was
     shuffled or reversed with the sound would tell that it was.
     """
@@ -77,7 +77,10 @@ def _permute(clean: Tensor, orders_BP: np.ndarray, axis: int) -> Tensor:
     index_BT = torch.from_numpy(np.stack([np.concatenate([frames[piece] for piece in order]) for order in orders_BP]))
     shape = [1] * clean.dim()
     shape[0], shape[axis] = index_BT.shape
-    return clean.gather(axis, index_BT.view(shape).expand_as(clean).to(clean.device))
+    # Sent before it is expanded: expanded, the index would be as large as the clips.
+    permuted = clean.gather(axis, index_BT.view(shape).to(clean.device).expand_as(clean))
+    last = clean.dim() == 5 and clean.is_contiguous(memory_format=torch.channels_last_3d)
+    return permuted.contiguous(memory_format=torch.channels_last_3d) if last else permuted
 
 
 def forms_of(views: frozenset[View], modality: str) -> list[View]:

@@ -13,8 +13,10 @@ def free_target(target: Path, mark: str) -> Path:
     """Return a path if nothing is there, or a picture with this mark.
 
     Raises:
-        UsageError: something else is there.
+        UsageError: something else is there, or the name is that of another kind of picture.
     """
+    if target.suffix.lower() != ".png":
+        raise UsageError(f"{target} is no name of a PNG, which is what {mark} writes.", hint="Let it end in .png.")
     if os.path.lexists(target) and not _is_marked(target, mark):
         raise UsageError(
             f"{target} is there already and was not made by {mark}; it is left as it is.", hint="Give another --out."

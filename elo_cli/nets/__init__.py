@@ -1,1 +1,1 @@
-"""Parts of networks: blocks, decoders, heads and the distances they are trained with."""
+"""Parts of networks: blocks, decoders and the distances they are trained with."""

@@ -18,8 +18,9 @@ MANY = 20_000  # rows from which on k-means works on batches
 class Bank(nn.Module):
     """One vector of unit length for each video: the moving mean of its clips' representations (Wu et al. 2018).
 
-    The vectors are clustered anew whenever twice as many videos have been seen as the last time, and every
-    `every` updates. So pseudo-labels exist from the first steps on, at no forward pass of their own.
+    The vectors are clustered anew whenever twice as many videos have been seen as the last time, when the last
+    video has been seen, and every `every` updates. So pseudo-labels exist from the first steps on, at no forward pass of
+    their own, and every video has them once all have been seen.
     All of it is buffers: a checkpoint holds the bank, and a resumed run goes on with it.
 
     Args:
@@ -72,7 +73,9 @@ class Bank(nn.Module):
         self.seen_N[rows] = True
         self.updates += 1
         seen = int(self.seen_N.sum())
-        if seen >= 4 and (seen >= 2 * int(self.clustered) or int(self.updates) >= self.every):
+        known = int(self.clustered)
+        complete = seen == len(self.seen_N) > known
+        if seen >= 4 and (seen >= 2 * known or complete or int(self.updates) >= self.every):
             self._cluster(seen)
             return True
         return False

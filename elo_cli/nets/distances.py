@@ -1,9 +1,10 @@
-"""The distances of Eq. 2, 6 and 8, for each clip, and means over the clips that have what a term reads."""
+"""The distances of Eq. 2, 6 and 8, the cross-entropy of Eq. 7, and means over the clips that have what a term reads."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Form = Literal["l2", "mean"]
 
@@ -25,3 +26,8 @@ def masked_mean(loss_B: Tensor, valid_B: Tensor) -> Tensor:
     valid = valid_B.to(loss_B.dtype)
     # torch.where keeps a NaN of an invalid clip out of the sum (0 × NaN would be NaN).
     return torch.where(valid_B, loss_B, torch.zeros_like(loss_B)).sum() / valid.sum().clamp_min(1)
+
+
+def binary_loss(positive_B: Tensor, negative_B: Tensor, valid_B: Tensor) -> Tensor:
+    """Return Eq. 7 on the logits of both classes, in float32, over the valid clips."""
+    return masked_mean((functional.softplus(-positive_B.float()) + functional.softplus(negative_B.float())) / 2, valid_B)

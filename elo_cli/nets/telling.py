@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from elo_cli.core.clip import ClipBatch, View
 from elo_cli.nets.blocks import Encoding
-from elo_cli.nets.heads import binary_loss
+from elo_cli.nets.distances import binary_loss
 from elo_cli.nets.term import Parts, TermLoss
 
 

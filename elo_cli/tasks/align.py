@@ -17,8 +17,7 @@ from torch.nn import functional
 from elo_cli.core.clip import ClipBatch, Modality, View, modality_names
 from elo_cli.core.weights import Term
 from elo_cli.nets.blocks import Encoding
-from elo_cli.nets.distances import masked_mean
-from elo_cli.nets.heads import binary_loss
+from elo_cli.nets.distances import binary_loss, masked_mean
 from elo_cli.nets.term import Parts, TermLoss
 
 COMMON = 64  # dimensions of the space in which moments are matched

@@ -11,7 +11,6 @@ from elo_cli.core.clip import ClipBatch, View, modality_names
 from elo_cli.core.weights import Term
 from elo_cli.nets.blocks import Encoding
 from elo_cli.nets.distances import distance, masked_mean
-from elo_cli.nets.heads import other_video
 from elo_cli.nets.term import Parts, TermLoss
 
 
@@ -66,3 +65,17 @@ class Contrast(TermLoss):
             for logits in (logits_BB, logits_BB.T)
         ]
         return masked_mean((losses[0] + losses[1]) / 2, valid_B & found_B)
+
+
+def other_video(video_B: Tensor, valid_B: Tensor) -> tuple[Tensor, Tensor]:
+    """For each clip, pick the next valid clip in the batch (cyclic) that comes from another video.
+
+    Returns:
+        (index_B, found_B): which clip, and whether there is one.
+    """
+    size = len(video_B)
+    positions = torch.arange(size, device=video_B.device)
+    candidates_BB = (video_B[:, None] != video_B[None, :]) & valid_B[None, :]
+    # Distance forward from clip i to clip j; what is no candidate is pushed behind all others.
+    ahead_BB = (positions[None, :] - positions[:, None]) % size + (~candidates_BB) * size
+    return ahead_BB.argmin(1), candidates_BB.any(1)

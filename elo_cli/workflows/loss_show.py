@@ -10,7 +10,9 @@ from elo_cli.core.weights import LossWeights, Term
 from elo_cli.figures.heat_map import Grid, grid, heat_map
 from elo_cli.figures.pictures import free_target, save_picture
 from elo_cli.run.workspace import Workspace
+from elo_cli.tasks import SHELF as TASKS
 from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.material import naming
 
 _SHADES = " ░▒▓█"  # a fifth of [0, 1] each
 _MARK = "elo losses show"
@@ -42,6 +44,9 @@ def run(*, settings: Settings, loss: Path | None, out: Path | None, watch: Watch
     watch.check()
     source = _source(settings, loss)
     weights, target = _read(source), free_target(out or source.with_suffix(".png"), _MARK)
+    unknown = sorted({term.task for term in weights} - {name.replace("-", "_") for name in TASKS.names()})
+    if unknown:
+        watch.warn(f"{source}: there is no task called {', '.join(unknown)}; elo pretrain would not take this loss.")
     shown = grid(weights)
     line = f"{len(weights.active())} of {len(weights)} terms have a weight · {weights.digest()}"
     save_picture(heat_map(shown, str(source), line), target, _MARK)
@@ -59,10 +64,10 @@ def _source(settings: Settings, loss: Path | None) -> Path:
 def _read(source: Path) -> LossWeights:
     """Read a loss, whatever terms the settings in force offer."""
     named = load_yaml(source, "the loss")
-    terms = {Term.parse(str(name)): weight for name, weight in named.items()}
-    if not terms:
+    if not named:
         raise UsageError(f"{source} names no term.", hint="A loss is a flat mapping, such as rgb.reverse: 0.5")
-    return LossWeights(terms)
+    with naming(source):
+        return LossWeights({Term.parse(str(name)): weight for name, weight in named.items()})
 
 
 def _table(shown: Grid, line: str) -> Table:
@@ -73,4 +78,5 @@ def _table(shown: Grid, line: str) -> Table:
 def _cell(weight: float | None) -> str:
     if weight is None:
         return ""
-    return f"{weight:.2f} {_SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)]}"
+    said = "0" if weight == 0 else f"{weight:.2f}" if weight >= 0.005 else f"{weight:.0e}"
+    return f"{said} {_SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)]}"

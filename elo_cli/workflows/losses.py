@@ -11,7 +11,7 @@ from elo_cli.engine.cost import TermCost, term_costs
 from elo_cli.tasks import all_terms
 from elo_cli.workflows.events import Outcome, Table, Watch
 
-_VIDEOS = 1000  # what the banks of pseudo-labels are sized for; it changes no operation that matters
+_VIDEOS = 1000  # what the banks of pseudo-labels are sized for: the cost of aggregate grows with them, which the note says
 
 
 def plan(*, settings: Settings) -> Outcome:
@@ -35,7 +35,7 @@ def run(*, settings: Settings, watch: Watch) -> Outcome:
     views = {view for cost in costs.values() for view in cost.views}
     note = (
         f"GFLOP: forward, one clip of {given.clip.frames}×{given.clip.size}². Terms share passes: all {len(costs)} together need"
-        f" {len(views)} of them, each once."
+        f" {len(views)} of them, each once. aggregate: for {_VIDEOS} videos; it grows with their number."
     )
     columns = ("term", "encoders see", "also reads", "passes' GFLOP", "own GFLOP", "own parameters")
     result = {"terms": {str(term): _told(cost) for term, cost in costs.items()}, "passes": len(views)}

@@ -89,7 +89,18 @@ def read_loss(path: Path, terms: tuple[Term, ...]) -> LossWeights:
     """
     if not path.is_file():
         raise UsageError(f"There is no loss file {path}.", hint="Give a loss.yaml, or --loss uniform.")
-    return LossWeights.from_names(load_yaml(path, "the loss"), terms)
+    named = load_yaml(path, "the loss")
+    with naming(path):
+        return LossWeights.from_names(named, terms)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of what a file holds begin with its name; the file may have been chosen without a person."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def about(seconds: float | None) -> str:

@@ -56,6 +56,19 @@ def test_nothing_else_is_written_over(loss: Path) -> None:
     assert loss.with_suffix(".png").read_text() == "mine"
 
 
+def test_the_picture_is_a_png_by_name(loss: Path) -> None:
+    result = elo("losses", "show", loss, "--out", loss.parent / "x.jpg")
+    assert result.exit_code == 2 and "Let it end in .png." in result.stderr
+
+
+def test_a_task_that_is_none_is_said_and_small_weights_are_not_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "loss.yaml"
+    path.write_text("rgb.revrse: 0.5\nrgb.shuffle: 1e-4\nrgb.reverse: 0.0\n")
+    result = elo("losses", "show", path)
+    assert result.exit_code == 0 and "there is no task called revrse" in result.stderr
+    assert "1e-04" in result.stdout and "0.00" not in result.stdout
+
+
 def test_a_dry_run_draws_nothing(loss: Path) -> None:
     assert elo("losses", "show", loss, "--dry-run", "--out", loss.parent / "x.png").exit_code == 0
     assert not list(loss.parent.glob("*.png"))
@@ -66,7 +79,9 @@ def test_a_dry_run_draws_nothing(loss: Path) -> None:
     [
         ("", "names no term"),
         ("rgb: 1\n", "'rgb' is not the name of a term"),
-        ("rgb.reverse: 2\n", "The weight of rgb.reverse is 2"),
+        ("rgb.reverse: 2\n", "loss.yaml: The weight of rgb.reverse is 2"),
+        (f"rgb.reverse: {'9' * 400}\n", "The weight of rgb.reverse is 999"),
+        ("rgb.distill.03: 1\n", "'rgb.distill.03' is not the name of a term"),
     ],
 )
 def test_what_is_no_loss_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from elo_cli.core.errors import UsageError
 from elo_cli.core.shelf import Shelf, suggest
 
-TASKS = Shelf("elo_cli.tasks", "task")
+TASKS, STRATEGIES = Shelf("elo_cli.tasks", "task"), Shelf("elo_cli.strategies", "strategy")
 
 
 def test_names_are_the_files() -> None:
@@ -58,6 +58,16 @@ def test_a_broken_plug_in_is_named(content: str | None, said: str, tmp_path: Pat
         TASKS.take("broken")
     assert caught.value.hint == "Mend or uninstall guest."
     assert TASKS.take("reverse")
+
+
+def test_a_plug_in_with_the_name_of_one_of_ours_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = tmp_path / "guest-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text("[elo_cli.strategies]\ncma-es = guest\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="guest has a strategy called 'cma-es', which is the name of one of elo's own"):
+        STRATEGIES.names()
 
 
 def test_suggestions_are_bounded() -> None:

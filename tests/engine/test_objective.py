@@ -123,12 +123,28 @@ def test_too_little_sound_gives_zero_for_its_terms(videos: VideoSet, clips_with_
     report = run(objective, batch)
     assert torch.isfinite(report.total)
     for name, value in report.parts.items():
-        if "audio" in name:
+        if "to-audio" in name:  # sound is no more than a target: one clip of it is something to compare with
+            assert (value > 0) == bool(clips_with_sound), name
+        elif "audio" in name:
             assert value == 0, name
         else:  # four videos: the close ones may be all that are near
             assert value > 0 or name.endswith(".aggregate"), name
     assert encoder_grads(objective) == {"rgb": True, "grey": True, "flow": True, "audio": False}
     assert all(torch.isfinite(p.grad).all() for p in objective.parameters() if p.grad is not None)
+
+
+def test_a_single_sound_is_still_a_target_where_another_term_would_encode_it(videos: VideoSet) -> None:
+    target = loss(rgb_to_audio__transfer=1.0)
+    alone, beside = (
+        make_objective(videos, target),
+        make_objective(videos, LossWeights({**target, **loss(audio__reconstruct=1.0)})),
+    )
+    batch = random_batch({source: shapes(videos)[source] for source in beside.sources}, clips=4)
+    batch.present[Source("audio")][1:] = False
+    parts = run(beside, batch).parts
+    assert parts["audio.reconstruct"] == 0, "an encoder with batch norm needs two clips"
+    assert parts["rgb-to-audio.transfer"] > 0
+    torch.testing.assert_close(parts["rgb-to-audio.transfer"], run(alone, batch).parts["rgb-to-audio.transfer"])
 
 
 def test_a_loss_of_sound_alone_survives_a_silent_batch(videos: VideoSet) -> None:

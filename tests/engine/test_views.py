@@ -48,6 +48,13 @@ def test_the_flow_of_a_reversed_video_is_the_reversed_backward_flow() -> None:
     np.testing.assert_array_equal(of_reversed, backward[::-1])
 
 
+@pytest.mark.parametrize("form", ["clean", "shuffled", "reversed"])
+def test_views_keep_the_layout_of_what_was_loaded(form: Form) -> None:
+    batch = random_batch(SHAPES)
+    batch.inputs[Source("rgb")] = batch.inputs[Source("rgb")].contiguous(memory_format=torch.channels_last_3d)
+    assert make_view(batch, View("rgb", form), 0, 0).is_contiguous(memory_format=torch.channels_last_3d)
+
+
 def test_shuffled_has_the_same_frames_in_another_order() -> None:
     batch = random_batch(SHAPES)
     for modality, axis, pieces in (("rgb", 2, 5), ("flow", 2, 5), ("audio", 3, 8)):

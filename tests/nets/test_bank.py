@@ -35,14 +35,15 @@ def test_vectors_are_moving_means_of_unit_length() -> None:
     torch.testing.assert_close(bank.vectors_ND[[7, 0, 1, 9]], mixed[valid])
 
 
-def test_clusters_come_whenever_the_seen_videos_double_and_at_last_by_the_clock() -> None:
-    bank, random = make(16, every=5), np.random.default_rng(0)
+def test_clusters_come_whenever_the_seen_videos_double_when_all_are_seen_and_by_the_clock() -> None:
+    bank, random = make(14, every=9), np.random.default_rng(0)
     new = []
-    for step in range(20):
-        rows = torch.tensor([step % 16])
+    for step in range(32):
+        rows = torch.tensor([step % 14])
         new += [step] if bank.update(rows, torch.from_numpy(random.normal(size=(1, 4))), torch.tensor([True])) else []
-    assert new == [3, 7, 12, 17]  # 4 videos, 8; then 5 steps each time
-    assert int(bank.rounds) == 4
+        assert step < 13 or (bank.labels_HN >= 0).all(), "once all have been seen, all have a label"
+    assert new == [3, 7, 13, 22, 31]  # 4 videos, 8, all 14; then 9 steps each time
+    assert int(bank.rounds) == 5
 
 
 def test_clusters_are_those_of_the_vectors() -> None:

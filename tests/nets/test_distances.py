@@ -1,4 +1,4 @@
-"""The distances of Eq. 2, 6 and 8 and the masked mean, against plain NumPy."""
+"""The distances of Eq. 2, 6 and 8, the cross-entropy of Eq. 7 and the masked mean, against plain NumPy."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from elo_cli.nets.distances import Form, distance, masked_mean
+from elo_cli.nets.distances import Form, binary_loss, distance, masked_mean
 
 NUMBERS = st.floats(-100, 100, width=32)
 
@@ -67,3 +67,30 @@ def test_a_masked_nan_stays_out_of_value_and_gradient() -> None:
     mean = masked_mean(losses, torch.tensor([True, False, True, False]))
     mean.backward()
     assert mean.item() == 2 and losses.grad is not None and losses.grad.tolist() == [0.5, 0, 0.5, 0]
+
+
+LOGITS = st.floats(-30, 30, width=32)
+
+
+@given(st.integers(1, 6).flatmap(lambda n: st.tuples(*[nps.arrays(np.float32, n, elements=LOGITS)] * 2, nps.arrays(np.bool_, n))))
+def test_binary_cross_entropy(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    positive, negative, valid = case
+
+    def cross_entropy(logit: float, label: int) -> float:
+        probability = 1 / (1 + math.exp(-logit))
+        return -math.log(max(probability if label else 1 / (1 + math.exp(logit)), 1e-300))
+
+    rows = [
+        cross_entropy(a, 1) / 2 + cross_entropy(b, 0) / 2
+        for a, b, there in zip(*map(np.ndarray.tolist, case), strict=True)
+        if there
+    ]
+    got = binary_loss(torch.from_numpy(positive), torch.from_numpy(negative), torch.from_numpy(valid))
+    np.testing.assert_allclose(got, sum(rows) / len(rows) if rows else 0.0, rtol=1e-4, atol=1e-6)
+
+
+def test_equal_forms_cannot_be_told_apart_and_huge_logits_stay_finite() -> None:
+    same, there = torch.randn(3), torch.ones(3, dtype=torch.bool)
+    assert binary_loss(same, same, there).item() >= math.log(2) - 1e-6
+    huge = torch.full((3,), 1e30)
+    assert torch.isfinite(binary_loss(huge, -huge, there)) and torch.isfinite(binary_loss(-huge, huge, there))

@@ -5,21 +5,24 @@
 
 The videos are scenes like those of `elo demo`, but restless: one moment differs from another and the past from the
 future, and pictures, motion and sound tell of one another (elo_cli/prepare/restless.py), as they do in the world.
-Training sees the heap, and what is measured are the labelled ones. Each family has its own measure, beside what
-guessing gets, and a margin that counts as having learned:
+Training sees the heap, and what is measured are the labelled ones. Each family has its own measure, and a margin: so far
+beyond what guessing gets, and beyond what a control gets that did not learn, counts as having learned.
 
-    shuffle, reverse, align        accuracy; chance is 50%, needed 55%
-    reconstruct, predict, transfer error: squared error over that of the training clips' mean; chance is 1, needed 0.97
-    distill                        error, of the teacher's activations; chance is 1, needed 0.97
-    embed                          retrieval: how often the right one of 32 videos is nearest; chance is 1/32, needed twice it
+    shuffle, reverse, align        accuracy; guessing 50%, margin 5%
+    reconstruct, predict, transfer error: squared error over that of the training clips' mean; guessing 1, margin 0.03
+    distill                        error, of the teacher's activations; guessing 1, margin 0.03
+    embed                          retrieval: how often the right one of 32 videos is nearest; guessing 1/32, margin 1/32
     cluster                        own cluster: how often other clips of training videos are put where their video is;
-                                   chance is the largest cluster's share, needed 1.1 times it;
+                                   guessing is the largest cluster's share, margin a tenth of that;
                                    agreement of an unseen clip's cluster with the motion that it shows (adjusted mutual
-                                   information; chance is 0, needed 0.01)
-    aggregate                      own place: how often another clip of a training video is nearest to that video; chance
-                                   is one among all videos, needed three times it;
+                                   information; guessing 0, margin 0.01)
+    aggregate                      own place: how often another clip of a training video is nearest to that video; guessing
+                                   is one among all N videos, margin 2/N;
                                    neighbour: how often the nearest unseen clip of another video shows the same motion;
                                    told, not asked
+
+The control is the network before its first step; for cluster and aggregate, which a bank of vectors serves, it is one whose
+encoder is frozen while its bank fills and its head learns: a random encoder knows many videos again.
 
 A term is trained for 300 steps; what must tell motion from pictures for a teacher that nothing trains needs 900.
 A report is a JSON file for each term and seed, so that a second start goes on where the first stopped. The exit code
@@ -40,6 +43,7 @@ from elo_cli.config import resolve
 from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.video_set import VideoSet
+from elo_cli.engine.loop import Training
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import make_training
 from elo_cli.tasks import all_terms
@@ -79,7 +83,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", nargs="+", default=[], help="settings, KEY=VALUE")
     arguments = parser.parse_args()
-    print("| term | seed | measure | guessing | untrained | needed | reached | alive | seconds |")
+    print("| term | seed | measure | guessing | control | needed | reached | alive | seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     dead = 0
     common = settings_of(arguments, 0, 1)
@@ -90,12 +94,30 @@ def main() -> None:
                 settings = settings_of(arguments, seed, arguments.steps or steps_of(term))
                 told = _report(arguments, term, seed, trained, unseen, settings)
                 for row in told["rows"]:
-                    names = ("guessing", "untrained", "needed", "reached")
+                    names = ("guessing", "control", "needed", "reached")
                     numbers = " | ".join("" if row[name] is None else f"{row[name]:.3f}" for name in names)
                     alive = {None: "", True: "yes", False: "**no**"}[row["alive"]]
                     dead += row["alive"] is False
                     print(f"| {term} | {seed} | {row['measure']} | {numbers} | {alive} | {told['seconds']:.0f} |", flush=True)
     sys.exit(dead > 0)
+
+
+def _train(term: Term, settings: Settings, trained: VideoSet, seed: int, *, learns: bool) -> Training:
+    """Train one term, or make its control."""
+    training = make_training(
+        LossWeights({term: 1.0}),
+        settings.pretrain,
+        settings.objective,
+        trained,
+        seed=seed,
+        precision=Precision.choose(settings.machine),
+    )
+    if not learns:
+        training.objective.encoders.requires_grad_(False)
+    if learns or term.task in ("cluster", "aggregate"):
+        for _ in training.run(0):
+            pass
+    return training
 
 
 def _report(
@@ -105,18 +127,15 @@ def _report(
     path = arguments.work / "reports" / f"{name}.json"
     if not path.exists():
         begun = time.monotonic()
-        precision = Precision.choose(settings.machine)
-        training = make_training(
-            LossWeights({term: 1.0}), settings.pretrain, settings.objective, trained, seed=seed, precision=precision
+        control, reached = (
+            measure(_train(term, settings, trained, seed, learns=learns), trained, unseen, settings, seed + 1)
+            for learns in (False, True)
         )
-        untrained = measure(training, trained, unseen, settings, seed + 1)
-        for _ in training.run(0):
-            pass
-        reached = measure(training, trained, unseen, settings, seed + 1)
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [
-            asdict(after) | {"alive": after.alive, "untrained": before.reached}
-            for before, after in zip(untrained, reached, strict=True)
+            asdict(after)
+            | {"control": before.reached, "needed": after.needed(before.reached), "alive": after.alive(before.reached)}
+            for before, after in zip(control, reached, strict=True)
         ]
         path.write_text(json.dumps({"rows": rows, "seconds": time.monotonic() - begun}))
     found: dict[str, Any] = json.loads(path.read_text())

@@ -1,5 +1,6 @@
 """Which terms exist under which settings, and tasks of a user's own package."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,31 @@ def users_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (described / "entry_points.txt").write_text("[elo_cli.tasks]\nunit-length = unit_length_task\n")
     (site / "unit_length_task.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(site))
+
+
+TERM = "from elo_cli.core.weights import Term\ndef terms(modalities, sites): "
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("", "its terms cannot be listed: AttributeError"),
+        ("def terms(modalities, sites): return 1 / 0", "ZeroDivisionError"),
+        ("def terms(modalities, sites): return ['rgb.unit_length']", "its terms cannot be listed"),
+        (TERM + "return [Term('unit_length', ('depth',))]", "depth.unit_length reads what is not among rgb, grey, flow, audio"),
+        (TERM + "return [Term('unit-length', ('rgb',))]", "the task of rgb.unit-length must be unit_length"),
+        (TERM + "return [Term('unit_length', ('rgb',))] * 2", "it offers a term twice"),
+        (TERM + "return [Term('unit_length', ('rgb', 'flow', 'audio'))]", "is not the name of a term"),
+    ],
+)
+@pytest.mark.usefixtures("users_package")
+def test_a_users_task_that_offers_nonsense_is_refused_by_name(code: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "site" / "unit_length_task.py").write_text(code)
+    sys.modules.pop("unit_length_task", None)
+    with pytest.raises(UsageError) as caught:
+        all_terms(OBJECTIVE)
+    assert said in caught.value.message
+    sys.modules.pop("unit_length_task", None)
 
 
 @pytest.mark.usefixtures("users_package")

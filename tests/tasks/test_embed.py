@@ -14,7 +14,7 @@ from elo_cli.core.clip import ClipBatch, Source, View
 from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import Term
 from elo_cli.nets.blocks import Encoding
-from elo_cli.tasks.embed import build
+from elo_cli.tasks.embed import build, other_video
 from tests.support.encodings import make_case, make_parts
 
 TERM = Term("embed", ("rgb", "audio"))
@@ -105,3 +105,19 @@ def test_collapsed_vectors_pay_the_margin() -> None:
     encoded, batch = make_case(loss, parts, 3)
     same = {view: encoding._replace(vector_BD=torch.zeros_like(encoding.vector_BD)) for view, encoding in encoded.items()}
     assert loss(same, batch).item() == pytest.approx(1.0, abs=1e-5)
+
+
+@given(
+    st.integers(0, 9).flatmap(lambda n: st.tuples(nps.arrays(np.int64, n, elements=st.integers(0, 3)), nps.arrays(np.bool_, n)))
+)
+def test_the_other_video_is_the_next_valid_one_of_another_video(case: tuple[np.ndarray, np.ndarray]) -> None:
+    video, valid = case
+    if not len(video):
+        return
+    index, found = other_video(torch.from_numpy(video), torch.from_numpy(valid))
+    for row in range(len(video)):
+        ahead = [(row + step) % len(video) for step in range(len(video))]
+        wanted = [other for other in ahead if video[other] != video[row] and valid[other]]
+        assert bool(found[row]) == bool(wanted)
+        if wanted:
+            assert index[row] == wanted[0]
