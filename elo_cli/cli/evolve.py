@@ -1,5 +1,6 @@
 """`elo evolve`: search for the loss."""
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -18,6 +19,9 @@ def command(
     workers: Workers = None,
     workers_per_device: PerDevice = None,
     engine: Engine = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Say how far the search is, from another terminal too, and leave.")
+    ] = False,
     data: Data = None,
     out: Out = None,
 ) -> None:
@@ -34,4 +38,7 @@ def command(
         "search.workers_per_device": workers_per_device,
         "search.engine": engine,
     }
-    run_workflow("evolve", common, shorthands, data=data, out=out)
+    if status:
+        run_workflow("search_status", dataclasses.replace(common, resume=None), shorthands, out=out)
+    else:
+        run_workflow("evolve", common, shorthands, data=data, out=out)

@@ -114,10 +114,10 @@ class Training:
         statistics = [buffer.clone() for buffer in self._running]
         with self.precision.autocast():
             report = self.objective(batch, step)
-        values = {name: float(value) for name, value in report.parts.items()}
+        values = dict(zip(report.parts, torch.stack(list(report.parts.values())).tolist(), strict=True))
         parts = {name: value for name, value in values.items() if math.isfinite(value)}
         skipped = [name for name in values if name not in parts]
-        total = torch.stack([report.summands[name] for name in parts] or [torch.zeros(())]).sum()
+        total = report.without(skipped).total
         self.optimizer.zero_grad(set_to_none=True)
         # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
         if total.requires_grad:

@@ -6,7 +6,7 @@ batch, so they share batch-norm statistics and no term can tell views apart by t
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -38,8 +38,13 @@ class LossReport:
 
     @property
     def total(self) -> Tensor:
-        """Σ λ L, with its gradient."""
-        return torch.stack(list(self.summands.values())).sum()
+        """Σ λ L, with its gradient; 0 of no term at all."""
+        return torch.stack(list(self.summands.values()) or [torch.zeros(())]).sum()
+
+    def without(self, names: Collection[str]) -> "LossReport":
+        """Leave terms out."""
+        kept = [name for name in self.summands if name not in names]
+        return LossReport({name: self.summands[name] for name in kept}, {name: self.parts[name] for name in kept})
 
 
 def build_encoder(modality: str, settings: EncoderSettings, seed: int) -> nn.Module:

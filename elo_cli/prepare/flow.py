@@ -2,7 +2,7 @@
 
 Shape legend: T frames, H rows, W columns, C colours.
 
-Every method makes of T frames the flow of their T-1 intervals, forward (frame t to t+1) and backward (frame t+1
+Every method here makes of T frames the flow of their T-1 intervals, forward (frame t to t+1) and backward (frame t+1
 to t), in pixels for one interval, x right and y down. The backward flow is the flow of the reversed film,
 reversed, to the last bit: nobody can tell from the flow which way a film ran.
 docs/flow.md compares the methods in quality and cost.

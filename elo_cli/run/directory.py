@@ -112,6 +112,11 @@ class RunDirectory:
         return self.root / "leaderboard.json"
 
     @property
+    def pictures(self) -> Path:
+        """The folder of pictures."""
+        return self.root / "pictures"
+
+    @property
     def lock(self) -> Path:
         """The file that the owner holds locked; the lock ends with the process, however it ends."""
         return self.root / "lock"

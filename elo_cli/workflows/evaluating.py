@@ -59,6 +59,17 @@ class Evaluating:
                 f"{known} of {course.candidates} candidates are recorded in {self._root}; the search goes on from there."
             )
         self.watch.start("searching", given.rounds * course.rungs.cost(course.strategy.population), "step")
+        self._log.append(
+            {
+                "event": "search",
+                "time": time.time(),
+                "candidates": course.candidates,
+                "population": course.strategy.population,
+                "steps": list(course.rungs.steps),
+                "total": given.rounds * course.rungs.cost(course.strategy.population),
+                "workers": len(slots),
+            }
+        )
         limits = Limits(item_seconds=given.stalled_seconds)
         pool: Executor[Candidate, tuple[Measurement, Evaluation]] = make_executor(given.engine, evaluate, len(slots), limits)
 

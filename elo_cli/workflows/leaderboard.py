@@ -24,7 +24,7 @@ def ranked(rows: Sequence[Row]) -> list[Row]:
 
 
 def write_results(run: RunDirectory, rows: Sequence[Row], terms: Sequence[Term], strategy: str) -> Row:
-    """Write the leaderboard and the best loss, and last the result.
+    """Write the leaderboard and the best loss.
 
     Returns:
         The row of the best candidate.
@@ -43,7 +43,6 @@ def write_results(run: RunDirectory, rows: Sequence[Row], terms: Sequence[Term],
     write_atomic(run.leaderboard_csv, _as_csv(board, terms))
     head = f"# {best['measure']} {best['value']} by {strategy}, round {best['round']}, candidate {best['number']}\n"
     write_atomic(run.best_loss, (head + dump_yaml(best["weights"])).encode())
-    write_json(run.result, {"candidates": len(board), "best": best})
     return best
 
 
@@ -63,6 +62,7 @@ def outcome(run: RunDirectory, rows: Sequence[Row], best: Row, spent: Spent) -> 
     shown = Table(f"Leaderboard ({best['measure']})", ("place", "fitness", "round", "steps", "heaviest terms"), lines)
     weights = [(name, f"{weight:.3f}", "█" * round(20 * weight)) for name, weight in best["weights"].items()]
     files = {"best loss": str(run.best_loss), "leaderboard": str(run.leaderboard_csv), "evaluations": str(run.evaluations)}
+    files["pictures"] = str(run.pictures)
     result: dict[str, Any] = {"candidates": len(board), "best": best, "out": str(run.root), **spent.record()}
     tables = (shown, Table("Best loss", ("term", "weight", ""), weights), spent.table())
     return Outcome(result, tables, files, "elo pretrain")

@@ -9,6 +9,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+from elo_cli.core.files import write_json
 from elo_cli.core.seeds import derive
 from elo_cli.core.settings import SearchSettings, Settings
 from elo_cli.core.weights import LossWeights
@@ -34,6 +35,7 @@ from elo_cli.workflows.material import (
     spending,
 )
 from elo_cli.workflows.rungs import Rungs
+from elo_cli.workflows.search_pictures import draw_pictures
 
 FREE = frozenset({"machine.loader_workers", "machine.threads", *(f"search.{name}" for name in SearchSettings.OPERATION)})
 
@@ -138,6 +140,8 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
         slots = list(itertools.islice(itertools.cycle(devices(precision)), workers))
         rows = Evaluating(_of_a_worker(settings, threads), root, run, terms, course, watch).run(slots)
         best = write_results(run, rows, terms, settings.search.strategy)
+        draw_pictures(run, rows, best, terms)
+        write_json(run.result, {"candidates": course.candidates, "best": best})
     return outcome(run, rows, best, spent)
 
 

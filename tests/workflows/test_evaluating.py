@@ -50,8 +50,30 @@ def test_the_journal_is_the_same_at_any_number_of_workers(search: tuple[Path, st
     assert result.exit_code == 0, result.stderr
     assert hashes(tmp_path / "three", *KEPT) == hashes(whole, *KEPT)
     assert not (tmp_path / "three" / "candidates").exists()
+    drawn = {path.stem for path in (tmp_path / "three" / "pictures").iterdir()}
+    assert drawn >= {"best-loss", "fitness-by-round", "weights-by-round"}
     rungs = [row["rung"] for row in rows_of(whole)]
     assert rungs == ([0, 0, 0, 0, 1, 1] * 2 if "cma-es" in line else [0] * 8)
+
+
+def test_the_status_says_how_far_a_search_is(search: tuple[Path, str, Path], tmp_path: Path) -> None:
+    folder, _, whole = search
+    for lines, state, candidates in ((None, "done", 8), (3, "under way", 3)):
+        look = tmp_path / state
+        shutil.copytree(whole, look)
+        if lines is not None:
+            (look / "result.json").unlink()
+            for name, kept in (("evaluations.jsonl", lines), ("log.jsonl", 2)):
+                text = (look / name).read_text().splitlines(keepends=True)
+                (look / name).write_text("".join(text[:kept]))
+        result = elo(f"evolve --status --json --out {look}", folder)
+        assert result.exit_code == 0, result.stderr
+        told = json.loads(result.stdout)
+        assert (told["state"], told["candidates"], told["of"]) == (state, candidates, 8)
+        assert told["best"]["score"] is not None and told["rounds"][0]["best"] is not None
+        assert state in elo(f"evolve --status --out {look}", folder).stdout
+    nothing = elo(f"evolve --status --out {tmp_path / 'none'}", folder)
+    assert nothing.exit_code == 3 and "No search has begun" in nothing.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks at /proc")

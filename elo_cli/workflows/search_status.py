@@ -1,0 +1,124 @@
+"""`elo evolve --status`: how far a search is, read from its directory while another process searches, or after."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from elo_cli.core.errors import DataError
+from elo_cli.core.settings import Settings
+from elo_cli.run.directory import RunDirectory
+from elo_cli.run.journal import Journal
+from elo_cli.run.workspace import Workspace
+from elo_cli.workflows.course import Row, score_of
+from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.leaderboard import ranked
+from elo_cli.workflows.material import about
+
+_LAST = 5  # rounds that are listed
+
+
+def plan(*, settings: Settings, out: Path | None) -> Outcome:
+    """Say which search `run` would look at."""
+    root = _root(settings, out)
+    return Outcome({"out": str(root)}, (Table("The status would be that of", ("search",), ((str(root),),)),))
+
+
+def run(*, settings: Settings, out: Path | None, watch: Watch) -> Outcome:
+    """Look at a search; nothing is written, and nothing is locked.
+
+    Raises:
+        DataError: there is none, or its journal is damaged.
+    """
+    watch.check()
+    directory = RunDirectory(_root(settings, out))
+    rows, log = Journal(directory.evaluations).read(), Journal(directory.log).read()
+    begun = [line for line in log if line.get("event") == "search"]
+    if not begun:
+        raise DataError(f"No search has begun in {directory.root}.", hint="Begin one: elo evolve")
+    search = begun[-1]
+    done = _steps_done(rows, search["steps"])
+    rate = _steps_a_second([line for line in log if line["time"] >= search["time"]], search)
+    left = None if not rate else max(0, search["total"] - done) / rate
+    state = "done" if directory.result.exists() else "under way" if _is_owned(log) else "stopped"
+    hourly = None if not rate else 3600 * rate * search["candidates"] / search["total"]
+    board = [row for row in ranked(rows) if row["score"] is not None]
+    result: dict[str, Any] = {
+        "out": str(directory.root),
+        "state": state,
+        "candidates": len({row["number"] for row in rows}),
+        "of": search["candidates"],
+        "workers": search["workers"],
+        "steps": done,
+        "of_steps": search["total"],
+        "candidates_per_hour": hourly,
+        "seconds_left": 0.0 if state == "done" else left,
+        "best": board[0] if board else None,
+        "rounds": [_round(rows, turn) for turn in sorted({row["round"] for row in rows})],
+    }
+    return Outcome(result, _tables(result), {}, "elo pretrain" if state == "done" else "")
+
+
+def _root(settings: Settings, out: Path | None) -> Path:
+    return out or Workspace(Path(settings.workspace)).place("evolve", fresh=False)
+
+
+def _is_owned(log: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether the last start has no end yet; one that was killed has none either, until somebody goes on."""
+    return [line["event"] for line in log if line.get("event") in ("start", "end")][-1:] == ["start"]
+
+
+def _steps_done(rows: Sequence[Row], steps: Sequence[int]) -> int:
+    return sum(steps[row["rung"]] - (steps[row["rung"] - 1] if row["rung"] else 0) for row in rows)
+
+
+def _steps_a_second(lines: Sequence[Mapping[str, Any]], search: Mapping[str, Any]) -> float | None:
+    """Return how fast the newest start is; None before it has measured anything."""
+    measured = [line for line in lines if "seconds" in line and "rung" in line]
+    if not measured:
+        return None
+    steps = search["steps"]
+    done = sum(steps[line["rung"]] - (steps[line["rung"] - 1] if line["rung"] else 0) for line in measured)
+    return float(done / max(1e-9, measured[-1]["time"] - search["time"]))
+
+
+def _round(rows: Sequence[Row], turn: int) -> dict[str, Any]:
+    """Sum one round up: over those of its candidates that trained longest."""
+    mine = [row for row in rows if row["round"] == turn]
+    top = max((row["rung"] for row in mine if row["value"] is not None), default=0)
+    values = [row["value"] for row in mine if row["rung"] == top and row["value"] is not None]
+    good = [row for row in mine if row["rung"] == top and row["score"] is not None]
+    return {
+        "round": turn,
+        "measured": len({row["number"] for row in mine}),
+        "failed": sum(row["score"] is None for row in mine),
+        "best": max(good, key=score_of)["value"] if good else None,
+        "mean": statistics.fmean(values) if values else None,
+        "spread": statistics.pstdev(values) if values else None,
+    }
+
+
+def _tables(result: Mapping[str, Any]) -> tuple[Table, ...]:
+    best, hourly = result["best"], result["candidates_per_hour"]
+    line = (
+        result["state"],
+        f"{result['candidates']} of {result['of']}",
+        f"{100 * result['steps'] / result['of_steps']:.0f}%",
+        str(result["workers"]),
+        "-" if hourly is None else f"{hourly:.1f}",
+        "-" if result["state"] == "done" else about(result["seconds_left"]),
+        "-" if best is None else f"{best['value']:.4f} ({best['measure']})",
+    )
+    columns = ("state", "candidates", "steps", "workers", "candidates an hour", "time left", "best")
+    rounds = [
+        (
+            str(one["round"]),
+            str(one["measured"]),
+            str(one["failed"]),
+            *("-" if one[name] is None else f"{one[name]:.4f}" for name in ("best", "mean", "spread")),
+        )
+        for one in result["rounds"][-_LAST:]
+    ]
+    note = f"the last {_LAST} of {len(result['rounds'])} rounds" if len(result["rounds"]) > _LAST else ""
+    shown = Table("Rounds", ("round", "measured", "failed", "best", "mean", "spread"), rounds, note)
+    return (Table(f"The search in {result['out']}", columns, (line,)), shown)
