@@ -254,6 +254,8 @@ class SearchSettings(Section):
     reduction: int = Field(
         3, ge=2, le=100, description="of so many candidates the best goes on to the next rung, so many times as long"
     )
+    finalists: int = Field(3, ge=0, description="best candidates that are trained again before one is named (the paper: 0)")
+    repeats: int = Field(2, ge=1, description="how often, each time under another seed")
     engine: str = Field("local", description="what spreads the candidates: a file of elo_cli/executors")
     workers: Workers = "auto"
     workers_per_device: int = Field(1, ge=1, le=64, description="candidates that share one GPU")

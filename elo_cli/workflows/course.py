@@ -24,10 +24,17 @@ class Measurement:
     Attributes:
         number: of the candidate, from 0.
         rung: from 0.
+        repeat: 0 for the search itself; finalists are measured again under other seeds, 1, 2, …
     """
 
     number: int
     rung: int
+    repeat: int = 0
+
+    @classmethod
+    def of(cls, row: Row) -> "Measurement":
+        """Return what a row of the journal is of."""
+        return cls(row["number"], row["rung"], row["repeat"])
 
 
 class Course:
@@ -37,10 +44,13 @@ class Course:
         strategy: fresh.
         candidates: how many there will be, whole rounds of the strategy's population.
         rungs: how long they train.
+        finalists: so many of the best are measured again at the end.
+        repeats: how often.
     """
 
-    def __init__(self, strategy: Strategy, candidates: int, rungs: Rungs) -> None:
+    def __init__(self, strategy: Strategy, candidates: int, rungs: Rungs, finalists: int = 0, repeats: int = 1) -> None:
         self.strategy, self.candidates, self.rungs = strategy, candidates, rungs
+        self.finalists, self.repeats = finalists, repeats
         self.points: list[np.ndarray] = []
         self._waiting: list[Measurement] = []  # promoted, not yet taken
         self._known: dict[Measurement, Row] = {}
@@ -70,13 +80,16 @@ class Course:
             row: has the key `score`, None for a candidate that failed.
         """
         self._known[what] = row
-        if len(self.rungs.steps) == 1:  # nobody is compared, so nobody waits for others
-            self._final[what.number] = score_of(row)
-        else:
-            self._compare(self.round_of(what.number), what.rung)
-        while self._told in self._final:
-            self.strategy.tell(self._final[self._told])
-            self._told += 1
+        if what.repeat == 0:
+            if len(self.rungs.steps) == 1:  # nobody is compared, so nobody waits for others
+                self._final[what.number] = score_of(row)
+            else:
+                self._compare(self.round_of(what.number), what.rung)
+            while self._told in self._final:
+                self.strategy.tell(self._final[self._told])
+                self._told += 1
+            if self._told == self.candidates:
+                self._waiting += self._finals()
         rows = []
         while (ready := next(self._order)) is not None:
             rows.append(ready)
@@ -89,6 +102,19 @@ class Course:
     def is_over(self, number: int) -> bool:
         """Say whether a candidate will not be measured again."""
         return number in self._final
+
+    @property
+    def steps(self) -> int:
+        """The steps that all of it trains, if nothing fails."""
+        turns, again = self.candidates // self.strategy.population, self.finalists * self.repeats
+        return turns * self.rungs.cost(self.strategy.population) + again * self.rungs.steps[-1]
+
+    def _finals(self) -> list[Measurement]:
+        """List the measurements of the finalists, the best first: of those that were trained to the end."""
+        top = len(self.rungs.steps) - 1
+        whole = [row for what, row in self._known.items() if what.rung == top and not what.repeat and row["score"] is not None]
+        best = sorted(whole, key=lambda row: (-score_of(row), row["number"]))[: self.finalists]
+        return [Measurement(row["number"], top, repeat) for row in best for repeat in range(1, self.repeats + 1)]
 
     def _compare(self, turn: int, rung: int) -> None:
         """Once all of a round are known at a rung, send the best on; the others are told."""
@@ -122,6 +148,10 @@ class Course:
                     assert known is not None
                     yield self._known[known]
                     place += 1
+        for known in self._finals():
+            while known not in self._known:
+                yield None
+            yield self._known[known]
         while True:
             yield None
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elo_cli.core.errors import DataError
+from elo_cli.core.seeds import derive
 from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.executors import Executor, Limits, Lost, make_executor
@@ -38,7 +39,7 @@ class Evaluating:
         self.terms, self.course, self.watch = terms, course, watch
         self.rows: list[Row] = []
         self._journal, self._log, self._root = Journal(run.evaluations), Journal(run.log), run.root
-        self._recorded = {Measurement(row["number"], row["rung"]): row for row in self._journal.read()}
+        self._recorded = {Measurement.of(row): row for row in self._journal.read()}
         self._under_way: dict[Measurement, tuple[str, float]] = {}  # the slot, and when it began
         self._retried: set[Measurement] = set()
         self._done = 0  # steps
@@ -58,7 +59,7 @@ class Evaluating:
             self.watch.note(
                 f"{known} of {course.candidates} candidates are recorded in {self._root}; the search goes on from there."
             )
-        self.watch.start("searching", given.rounds * course.rungs.cost(course.strategy.population), "step")
+        self.watch.start("searching", course.steps, "step")
         self._log.append(
             {
                 "event": "search",
@@ -66,7 +67,7 @@ class Evaluating:
                 "candidates": course.candidates,
                 "population": course.strategy.population,
                 "steps": list(course.rungs.steps),
-                "total": given.rounds * course.rungs.cost(course.strategy.population),
+                "total": course.steps,
                 "workers": len(slots),
             }
         )
@@ -117,14 +118,18 @@ class Evaluating:
 
     def _candidate(self, what: Measurement) -> Candidate:
         machine = self.settings.machine.model_copy(update={"device": self._under_way[what][0]})
+        seed = derive(self.settings.seed, "finalist", what.repeat) if what.repeat else self.settings.seed
         return Candidate(
             what,
             self._weights(what).to_names(),
-            self.settings.model_copy(update={"machine": machine}),
+            self.settings.model_copy(update={"machine": machine, "seed": seed}),
             self.data,
-            self.folder / f"{what.number:06d}",
+            self._home(what),
             self.course.rungs.steps[what.rung],
         )
+
+    def _home(self, what: Measurement) -> Path:
+        return self.folder / (f"{what.number:06d}" + (f"-again-{what.repeat}" if what.repeat else ""))
 
     def _retry(self, what: Measurement, evaluation: Evaluation) -> None:
         """Give a candidate that broke off its second chance; after a divergence it begins anew."""
@@ -132,7 +137,7 @@ class Evaluating:
         self._log.append({**vars(what), "retried": evaluation.collapsed, "time": time.time()})
         self.watch.warn(f"Candidate {what.number} {evaluation.collapsed}. It is tried once more.")
         if evaluation.failure == "divergence":
-            shutil.rmtree(self.folder / f"{what.number:06d}", ignore_errors=True)
+            shutil.rmtree(self._home(what), ignore_errors=True)
 
     def _row(self, what: Measurement, evaluation: Evaluation) -> Row:
         weights = self._weights(what)
@@ -140,6 +145,7 @@ class Evaluating:
             "number": what.number,
             "round": self.course.round_of(what.number),
             "rung": what.rung,
+            "repeat": what.repeat,
             "steps": self.course.rungs.steps[what.rung],
             "digest": weights.digest(),
             "measure": self.settings.fitness.measure,
@@ -152,14 +158,14 @@ class Evaluating:
 
     def _put(self, what: Measurement, row: Row) -> None:
         """Take a row in, and write those whose turn has come."""
-        steps = self.course.rungs.steps
-        self._done += steps[what.rung] - (steps[what.rung - 1] if what.rung else 0)
+        self._done += self.course.rungs.steps[what.rung] - self._before(what)
         for ready in self.course.put(what, row):
-            if Measurement(ready["number"], ready["rung"]) not in self._recorded:
+            committed = Measurement.of(ready)
+            if committed not in self._recorded:
                 self._journal.append(ready)
             self.rows.append(ready)
-            if self.course.is_over(ready["number"]):
-                shutil.rmtree(self.folder / f"{ready['number']:06d}", ignore_errors=True)
+            if committed.repeat or self.course.is_over(committed.number):
+                shutil.rmtree(self._home(committed), ignore_errors=True)
         self._show(0)
 
     def _steps(self, what: Measurement, item: str | None) -> int:
@@ -167,7 +173,11 @@ class Evaluating:
         word, _, number = (item or "").partition(" ")
         if word != "step":
             return 0
-        return int(number) - (self.course.rungs.steps[what.rung - 1] if what.rung else 0)
+        return int(number) - self._before(what)
+
+    def _before(self, what: Measurement) -> int:
+        """Return how many steps of its training belong to earlier measurements."""
+        return self.course.rungs.steps[what.rung - 1] if what.rung and not what.repeat else 0
 
     def _show(self, under_way: int) -> None:
         good = [row for row in self.rows if row["score"] is not None]

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from elo_cli.core.errors import TrainingError
@@ -18,9 +19,28 @@ _SHOWN = 10  # places
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
-    """Return the last row of each candidate, best first: whoever trained longer comes before whoever did not."""
-    last = {row["number"]: row for row in sorted(rows, key=lambda row: int(row["rung"]))}
-    return sorted(last.values(), key=lambda row: (row["score"] is None, -row["rung"], -score_of(row), row["number"]))
+    """Return the last row of each candidate, best first.
+
+    Finalists come first, by the mean of their scores under all seeds, and have `again`, the values of the others. Then
+    whoever trained longer comes before whoever did not.
+    """
+    last = {row["number"]: row for row in sorted(rows, key=lambda row: int(row["rung"])) if not row["repeat"]}
+    again: dict[int, list[Row]] = {}
+    for row in rows:
+        if row["repeat"]:
+            again.setdefault(row["number"], []).append(row)
+    board = [{**row, "again": [other["value"] for other in again.get(row["number"], ())]} for row in last.values()]
+    mean = {number: fmean(map(score_of, [last[number], *others])) for number, others in again.items()}
+    return sorted(
+        board,
+        key=lambda row: (
+            row["score"] is None,
+            -row["rung"],
+            row["number"] not in mean,
+            -mean.get(row["number"], score_of(row)),
+            row["number"],
+        ),
+    )
 
 
 def write_results(run: RunDirectory, rows: Sequence[Row], terms: Sequence[Term], strategy: str) -> Row:
@@ -53,13 +73,14 @@ def outcome(run: RunDirectory, rows: Sequence[Row], best: Row, spent: Spent) -> 
         (
             str(place),
             "collapsed" if row["value"] is None else f"{row['value']:.4f}",
+            ", ".join("collapsed" if value is None else f"{value:.4f}" for value in row["again"]) or "-",
             str(row["round"]),
             str(row["steps"]),
             _heaviest(row),
         )
         for place, row in enumerate(board[:_SHOWN], start=1)
     ]
-    shown = Table(f"Leaderboard ({best['measure']})", ("place", "fitness", "round", "steps", "heaviest terms"), lines)
+    shown = Table(f"Leaderboard ({best['measure']})", ("place", "fitness", "again", "round", "steps", "heaviest terms"), lines)
     weights = [(name, f"{weight:.3f}", "█" * round(20 * weight)) for name, weight in best["weights"].items()]
     files = {"best loss": str(run.best_loss), "leaderboard": str(run.leaderboard_csv), "evaluations": str(run.evaluations)}
     files["pictures"] = str(run.pictures)
@@ -76,8 +97,9 @@ def _heaviest(row: Row) -> str:
 def _as_csv(board: Sequence[Row], terms: Sequence[Term]) -> bytes:
     stream = io.StringIO()
     writer = csv.writer(stream)
-    columns = ("number", "round", "steps", "digest", "value", "collapsed")
+    columns = ("number", "round", "steps", "digest", "value", "again", "collapsed")
     writer.writerow(["place", *columns, *map(str, terms)])
     for place, row in enumerate(board, start=1):
-        writer.writerow([place, *(row[name] for name in columns), *(row["weights"][str(term)] for term in terms)])
+        said = {**row, "again": " ".join(str(value) for value in row["again"])}
+        writer.writerow([place, *(said[name] for name in columns), *(row["weights"][str(term)] for term in terms)])
     return stream.getvalue().encode()

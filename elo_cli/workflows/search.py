@@ -50,9 +50,11 @@ def make_strategy(settings: Settings, dimensions: int) -> Strategy:
     return strategy
 
 
-def make_rungs(settings: Settings) -> Rungs:
-    """Divide the proxy's steps into the rungs that the settings ask for."""
-    return Rungs.of(settings.proxy.steps, settings.search.rungs, settings.search.reduction)
+def make_course(settings: Settings, strategy: Strategy) -> Course:
+    """Lay out the course of a search: its candidates, the rungs of their training, and the finalists."""
+    given = settings.search
+    rungs = Rungs.of(settings.proxy.steps, given.rungs, given.reduction)
+    return Course(strategy, given.rounds * strategy.population, rungs, given.finalists, given.repeats)
 
 
 def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
@@ -60,20 +62,20 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
     material = open_material(dataset_root(settings, data))
     check_fitness(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
-    strategy, rungs, given = make_strategy(settings, len(terms)), make_rungs(settings), settings.search
-    candidates, steps = given.rounds * strategy.population, given.rounds * rungs.cost(strategy.population)
+    strategy, given = make_strategy(settings, len(terms)), settings.search
+    course = make_course(settings, strategy)
     workers = worker_count(settings, Precision.choose(settings.machine))
     each = step_seconds(LossWeights.uniform(terms), settings.proxy, settings, material)
-    seconds = None if each is None else each * steps
+    seconds = None if each is None else each * course.steps
     result = {
         "terms": [str(term) for term in terms],
         "lacking": list(lacking),
         "strategy": given.strategy,
         "rounds": given.rounds,
         "population": strategy.population,
-        "candidates": candidates,
-        "rungs": list(rungs.steps),
-        "steps": steps,
+        "candidates": course.candidates,
+        "rungs": list(course.rungs.steps),
+        "steps": course.steps,
         "workers": workers,
         "videos": len(material.videos.videos),
         "estimated_seconds": seconds,
@@ -84,8 +86,8 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
         given.strategy,
         str(len(terms)),
         str(given.rounds),
-        str(candidates),
-        ", ".join(map(str, rungs.steps)),
+        str(course.candidates),
+        ", ".join(map(str, course.rungs.steps)),
         str(workers),
         str(result["videos"]),
         about(seconds),
@@ -133,10 +135,10 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
     opened = RunDirectory.open(
         out, _stored(settings, material, precision), command=command_line(), fresh=fresh, free=FREE, threads=threads
     )
+    course = make_course(settings, strategy)
     with spending() as spent, opened as run:
         for change in run.environment_changes:
             watch.warn(f"The environment changed since this run began: {change}")
-        course = Course(strategy, settings.search.rounds * strategy.population, make_rungs(settings))
         slots = list(itertools.islice(itertools.cycle(devices(precision)), workers))
         rows = Evaluating(_of_a_worker(settings, threads), root, run, terms, course, watch).run(slots)
         best = write_results(run, rows, terms, settings.search.strategy)

@@ -30,6 +30,7 @@ def draw_pictures(run: RunDirectory, rows: Sequence[Row], best: Row, terms: Sequ
     """
     line = f"{best['measure']} {best['value']:.4g}, round {best['round']}, candidate {best['number']}"
     weights = LossWeights.from_names(best["weights"], terms)
+    rows = [row for row in rows if not row["repeat"]]
     pictures = {"best-loss": heat_map(grid(weights), "best loss", line)}
     # Candidates are compared with those that trained as long.
     whole = [row for row in rows if row["rung"] == best["rung"] and row["value"] is not None]

@@ -42,6 +42,7 @@ def run(*, settings: Settings, out: Path | None, watch: Watch) -> Outcome:
     left = None if not rate else max(0, search["total"] - done) / rate
     state = "done" if directory.result.exists() else "under way" if _is_owned(log) else "stopped"
     hourly = None if not rate else 3600 * rate * search["candidates"] / search["total"]
+    first = [row for row in rows if not row["repeat"]]
     board = [row for row in ranked(rows) if row["score"] is not None]
     result: dict[str, Any] = {
         "out": str(directory.root),
@@ -54,7 +55,7 @@ def run(*, settings: Settings, out: Path | None, watch: Watch) -> Outcome:
         "candidates_per_hour": hourly,
         "seconds_left": 0.0 if state == "done" else left,
         "best": board[0] if board else None,
-        "rounds": [_round(rows, turn) for turn in sorted({row["round"] for row in rows})],
+        "rounds": [_round(first, turn) for turn in sorted({row["round"] for row in first})],
     }
     return Outcome(result, _tables(result), {}, "elo pretrain" if state == "done" else "")
 
@@ -68,8 +69,8 @@ def _is_owned(log: Sequence[Mapping[str, Any]]) -> bool:
     return [line["event"] for line in log if line.get("event") in ("start", "end")][-1:] == ["start"]
 
 
-def _steps_done(rows: Sequence[Row], steps: Sequence[int]) -> int:
-    return sum(steps[row["rung"]] - (steps[row["rung"] - 1] if row["rung"] else 0) for row in rows)
+def _steps_done(rows: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> int:
+    return sum(steps[row["rung"]] - (steps[row["rung"] - 1] if row["rung"] and not row["repeat"] else 0) for row in rows)
 
 
 def _steps_a_second(lines: Sequence[Mapping[str, Any]], search: Mapping[str, Any]) -> float | None:
@@ -77,9 +78,7 @@ def _steps_a_second(lines: Sequence[Mapping[str, Any]], search: Mapping[str, Any
     measured = [line for line in lines if "seconds" in line and "rung" in line]
     if not measured:
         return None
-    steps = search["steps"]
-    done = sum(steps[line["rung"]] - (steps[line["rung"] - 1] if line["rung"] else 0) for line in measured)
-    return float(done / max(1e-9, measured[-1]["time"] - search["time"]))
+    return float(_steps_done(measured, search["steps"]) / max(1e-9, measured[-1]["time"] - search["time"]))
 
 
 def _round(rows: Sequence[Row], turn: int) -> dict[str, Any]:

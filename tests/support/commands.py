@@ -29,7 +29,7 @@ objective: {terms: [rgb.reverse, rgb.shuffle, rgb-flow.embed, rgb-audio.embed], 
 proxy: {clip: {frames: 4, size: 16, future: 2}, encoder: {depth: 10, width: 4}, steps: 2, batch: 4}
 pretrain: {clip: {frames: 4, size: 16, future: 2}, encoder: {depth: 10, width: 4}, steps: 8, batch: 4, checkpoint_every: 2}
 fitness: {clusters: 3, runs: 2}
-search: {rounds: 2, population: 3}
+search: {rounds: 2, population: 3, finalists: 0}
 proxy_search: {candidates: 3}
 benchmark: {allow_incomplete: true, clips: 2}
 machine: {threads: 1, precision: float32, layout: contiguous, loader_workers: 0}

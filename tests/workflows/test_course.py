@@ -26,7 +26,7 @@ def row(course: Course, what: Measurement) -> dict[str, Any]:
     """Measure: nearer to a target is better, longer training is better, and every seventh candidate fails."""
     point = course.points[what.number]
     score = None if what.number % 7 == 5 else -float(np.sum((point - 0.3) ** 2)) + 0.1 * what.rung
-    return {"number": what.number, "rung": what.rung, "score": score, "point": point.tolist()}
+    return {"number": what.number, "rung": what.rung, "repeat": what.repeat, "score": score, "point": point.tolist()}
 
 
 def walk(course: Course, workers: int, order: random.Random) -> list[dict[str, Any]]:
@@ -103,6 +103,26 @@ def test_rungs_rise_to_the_whole_training_and_cost_what_they_say(steps: int, run
         before = length
         alive = [alive[place] for place in ladder.survivors([float(-number) for number in alive])]
     assert ladder.cost(candidates) == trained
+
+
+@pytest.mark.parametrize("rungs", [Rungs((9,), 3), Rungs((1, 3, 9), 2)], ids=["one rung", "three rungs"])
+def test_the_best_are_measured_again_at_the_end_whoever_is_quicker(rungs: Rungs) -> None:
+    journals = []
+    for workers in (1, 3, 8):
+        strategy = SHELF.take("random").Strategy(5, seed=3, population=8)
+        course = Course(strategy, 16, rungs, finalists=2, repeats=3)
+        journals.append(walk(course, workers, random.Random(workers)))
+        assert course.next() is None
+    assert journals[0] == journals[1] == journals[2]
+    search, finals = journals[0][:-6], journals[0][-6:]
+    assert not any(one["repeat"] for one in search)
+    whole = sorted((one for one in search if one["rung"] == len(rungs.steps) - 1), key=score_of, reverse=True)
+    assert [(one["number"], one["repeat"]) for one in finals] == [
+        (one["number"], repeat) for one in whole[:2] for repeat in (1, 2, 3)
+    ]
+    trained = sum(rungs.steps[one["rung"]] - (rungs.steps[one["rung"] - 1] if one["rung"] and not one["repeat"] else 0)
+                  for one in journals[0])  # fmt: skip
+    assert trained <= course.steps
 
 
 def test_with_one_rung_it_is_the_paper() -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.commands import SETTINGS, elo, finish, hashes, kill_by_clock, start, write_films
 
 KEPT = ("evaluations.jsonl", "best-loss.yaml", "leaderboard.*", "result.json")
-SEARCHES = {"cma-es": "rungs: 2, reduction: 2", "tournament": "rungs: 1, pool: 4, contestants: 2"}
+SEARCHES = {"cma-es": "rungs: 2, reduction: 2, finalists: 0", "tournament": "pool: 4, contestants: 2, finalists: 1, repeats: 1"}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def search(request: pytest.FixtureRequest, home: Path) -> tuple[Path, str, Path]
     folder.mkdir()
     shutil.copytree(home / "elo", folder / "elo")
     settings = f"search: {{rounds: 2, population: 4, {SEARCHES[request.param]}}}"
-    (folder / "elo.yaml").write_text((home / "elo.yaml").read_text().replace("search: {rounds: 2, population: 3}", settings))
+    (folder / "elo.yaml").write_text(
+        (home / "elo.yaml").read_text().replace("search: {rounds: 2, population: 3, finalists: 0}", settings)
+    )
     line = f"evolve --strategy {request.param}"
     result = elo(f"{line} --set search.workers=1 --out whole", folder)
     assert result.exit_code == 0, result.stderr
@@ -53,7 +55,7 @@ def test_the_journal_is_the_same_at_any_number_of_workers(search: tuple[Path, st
     drawn = {path.stem for path in (tmp_path / "three" / "pictures").iterdir()}
     assert drawn >= {"best-loss", "fitness-by-round", "weights-by-round"}
     rungs = [row["rung"] for row in rows_of(whole)]
-    assert rungs == ([0, 0, 0, 0, 1, 1] * 2 if "cma-es" in line else [0] * 8)
+    assert rungs == ([0, 0, 0, 0, 1, 1] * 2 if "cma-es" in line else [0] * 9)
 
 
 def test_the_status_says_how_far_a_search_is(search: tuple[Path, str, Path], tmp_path: Path) -> None:
