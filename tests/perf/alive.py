@@ -24,7 +24,8 @@ beyond what guessing gets, and beyond what a control gets that did not learn, co
 The control is the network before its first step; for cluster and aggregate, which a bank of vectors serves, it is one whose
 encoder is frozen while its bank fills and its head learns: a random encoder knows many videos again.
 
-A term is trained for 300 steps; what must tell motion from pictures for a teacher that nothing trains needs 900.
+A term is trained for 300 steps, but for two that need 900: distillation from flow, where RGB must tell the motion that an
+untrained teacher sees, and aggregation of flow.
 A report is a JSON file for each term and seed, so that a second start goes on where the first stopped. The exit code
 is 1 where something did not learn.
 """
@@ -63,7 +64,7 @@ def videos_of(work: Path, settings: Settings) -> tuple[VideoSet, VideoSet]:
 
 def steps_of(term: Term) -> int:
     """How long a term is trained unless told otherwise."""
-    return 900 if term.task == "distill" and "flow" in term.modalities else 300
+    return 900 if term.task in ("distill", "aggregate") and "flow" in term.modalities else 300
 
 
 def settings_of(arguments: argparse.Namespace, seed: int, steps: int) -> Settings:

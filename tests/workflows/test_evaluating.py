@@ -32,10 +32,8 @@ def search(request: pytest.FixtureRequest, home: Path) -> tuple[Path, str, Path]
     folder = home.parent / request.param
     folder.mkdir()
     shutil.copytree(home / "elo", folder / "elo")
-    settings = f"search: {{rounds: 2, population: 4, {SEARCHES[request.param]}}}"
-    (folder / "elo.yaml").write_text(
-        (home / "elo.yaml").read_text().replace("search: {rounds: 2, population: 3, finalists: 0}", settings)
-    )
+    usual, wanted = "rounds: 2, population: 3, finalists: 0", f"rounds: 2, population: 4, {SEARCHES[request.param]}"
+    (folder / "elo.yaml").write_text((home / "elo.yaml").read_text().replace(usual, wanted))
     line = f"evolve --strategy {request.param}"
     result = elo(f"{line} --set search.workers=1 --out whole", folder)
     assert result.exit_code == 0, result.stderr
@@ -61,7 +59,7 @@ def test_the_journal_is_the_same_at_any_number_of_workers(search: tuple[Path, st
 def test_the_status_says_how_far_a_search_is(search: tuple[Path, str, Path], tmp_path: Path) -> None:
     folder, _, whole = search
     for lines, state, candidates in ((None, "done", 8), (3, "under way", 3)):
-        look = tmp_path / state
+        look = tmp_path / f"look{candidates}"
         shutil.copytree(whole, look)
         if lines is not None:
             (look / "result.json").unlink()
@@ -102,26 +100,25 @@ def test_a_worker_that_dies_costs_its_candidate_one_retry(home: Path, tmp_path: 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are killed by it")
 def test_a_candidate_whose_workers_die_twice_is_the_worst_by_name(home: Path, tmp_path: Path) -> None:
-    line = f"evolve --set search.workers=1 --set search.rounds=1 --out {tmp_path / 'out'}"
+    line = f"proxy-search --candidates 1 --workers 1 --out {tmp_path / 'out'}"
     code, _, complained = finish(start(line, home, die_at="os.rename:measured:1:KILL:alone"))
     assert code == 1, complained
-    assert "All 3 candidates failed; the last one broke off: its process was ended by SIGKILL" in complained
-    rows = rows_of(tmp_path / "out")
-    assert [(row["number"], row["score"]) for row in rows] == [(0, None), (1, None), (2, None)]
-    assert all("broke off" in row["collapsed"] for row in rows)
+    assert "All 1 candidates failed; the last one broke off: its process was ended by SIGKILL" in complained
+    [row] = rows_of(tmp_path / "out")
+    assert row["score"] is None and "broke off" in row["collapsed"]
 
 
 def test_a_candidate_that_diverges_is_tried_once_more_and_then_the_worst_by_name(home: Path, tmp_path: Path) -> None:
     wild = "--set proxy.lr=1e30 --set proxy.max_skipped=0 --set proxy.clip_norm=0 --set proxy.warmup=0"
-    result = elo(f"evolve {wild} --set search.workers=1 --set search.rounds=1 --out {tmp_path / 'out'}", home)
+    result = elo(f"proxy-search {wild} --candidates 2 --workers 1 --out {tmp_path / 'out'}", home)
     assert result.exit_code == 1
-    assert "All 3 candidates failed; the last one diverged" in result.stderr
-    assert result.stderr.count("It is tried once more") == 3
+    assert "All 2 candidates failed; the last one diverged" in result.stderr
+    assert result.stderr.count("It is tried once more") == 2
     assert all(row["collapsed"].startswith("diverged: ") for row in rows_of(tmp_path / "out"))
 
 
 def test_a_candidate_that_does_not_move_is_broken_off(home: Path, tmp_path: Path) -> None:
-    line = f"evolve --set search.workers=1 --set search.rounds=1 --set search.stalled_seconds=0.001 --out {tmp_path / 'out'}"
+    line = f"proxy-search --candidates 1 --workers 1 --set search.stalled_seconds=0.001 --out {tmp_path / 'out'}"
     result = elo(line, home)
     assert result.exit_code == 1
     assert "broke off: it took longer than 0.001 s" in result.stderr
