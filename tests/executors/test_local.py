@@ -84,7 +84,7 @@ def test_time_in_which_this_process_itself_slept_does_not_count() -> None:
 
     def sleep_once() -> None:
         nonlocal slept
-        if not slept and pool._working and pool._working[0]._item:
+        if not slept and any(item for _, item, _ in pool.at_work()):
             time.sleep(2.5)  # Ctrl-Z; a worker of the same group would be stopped with it, this one goes on
             slept = True
 
@@ -128,7 +128,7 @@ def test_a_process_ended_by_the_system_says_so() -> None:
 
     def kill() -> None:
         for child in multiprocessing.active_children():
-            if pool._working[0]._item == "hang":
+            if pool.at_work()[0][1] == "hang":
                 os.kill(child.pid or 0, signal.SIGKILL)
 
     [lost] = pool.results(kill, [("hang",)])
