@@ -73,7 +73,7 @@ def test_a_killed_preprocess_goes_on(whole: Path, tmp_path: Path) -> None:
 def test_a_killed_search_goes_on(whole: Path, tmp_path: Path) -> None:
     folder = copy(whole, tmp_path, "dataset")
     evolve = folder / "elo" / "evolve"
-    kill(EVOLVE, folder, "open:log.jsonl:2")  # after the first line of the journal or so
+    kill(EVOLVE, folder, "open:evaluations.jsonl:3")  # one line is there, and another about to be
     lines = (evolve / "evaluations.jsonl").read_bytes().splitlines()
     assert 1 <= len(lines) < 6
     with open(evolve / "evaluations.jsonl", "ab") as stream:

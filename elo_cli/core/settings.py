@@ -8,21 +8,13 @@ in the preset `paper`; where the paper is silent, the description says so.
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from elo_cli.core.search_settings import FitnessSettings, ProxySearchSettings, SearchSettings
+from elo_cli.core.section import Names, Section, Workers
 
 Modalities = Annotated[tuple[Literal["rgb", "grey", "flow", "audio"], ...], Field(strict=False, min_length=1)]
-Names = Annotated[tuple[str, ...], Field(strict=False)]
-Workers = Annotated[
-    Annotated[int, Field(ge=1)] | Literal["auto"],
-    Field(description="processes or threads; auto: one for each processor this process may use"),
-]
 FlowName = Literal["none", "dis-ultrafast", "dis-fast", "dis-medium", "farneback", "tv-l1", "raft", "motion-vectors"]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown keys and silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class PreprocessSettings(Section):
@@ -210,63 +202,6 @@ class TrainSettings(Section):
     clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no bound (the paper is silent)")
     max_skipped: int = Field(10, ge=0, description="steps with a term or gradient that is not finite; more stop the run")
     checkpoint_every: int = Field(500, ge=1, description="steps from one checkpoint to the next")
-
-
-class FitnessSettings(Section):
-    """How a candidate is judged (3.2.2)."""
-
-    measure: str = Field("zipf", description="a file of elo_cli/fitness")
-    clusters: int = Field(50, ge=2, description="k of k-means (the paper is silent)")
-    exponent: float = Field(1.0, ge=0, description="s of the Zipf law (the paper is silent)")
-    runs: int = Field(20, ge=1, description="k-means runs that are averaged (the paper: 20)")
-    two_sigma_squared: float = Field(1.0, gt=0, description="2σ² of Eq. 4 (the paper: 1)")
-    scaling: Literal["none", "standardize", "unit", "rms", "whiten"] = Field(
-        "standardize", description="what is done to the features first; none is the paper's letter"
-    )
-    videos: int = Field(2000, ge=2, description="videos whose features are judged, at most")
-    record: Names = Field(
-        ("rankme", "alpha-req"), description="further measures that are written down beside the one that guides the search"
-    )
-    labelled: str | None = Field(None, min_length=1, description="folder of a preprocessed set with labels, for the measure weak")
-    labelled_clusters: int | None = Field(
-        None, ge=1, description="k of k-means under weak; null: as many as classes (the paper is silent)"
-    )
-
-
-class SearchSettings(Section):
-    """The search over losses."""
-
-    # What decides how the work is done, and nothing of what is searched.
-    OPERATION: ClassVar = frozenset({"engine", "workers", "workers_per_device", "stalled_seconds"})
-
-    strategy: str = Field("cma-es", description="a file of elo_cli/strategies")
-    rounds: int = Field(250, ge=1, description="ask/tell rounds (the paper: 250 with CMA-ES)")
-    population: int | None = Field(None, ge=2, description="candidates of a round; null: the strategy's own")
-    sigma: float = Field(0.3, gt=0, le=1, description="first step size of CMA-ES")
-    pool: int = Field(20, ge=2, description="losses that a tournament draws parents from (the paper is silent)")
-    contestants: int = Field(5, ge=1, description="losses that compete for being the parent (the paper is silent)")
-    ageing: bool = Field(True, description="the oldest leaves a tournament's pool, not the worst (the paper is silent)")
-    sampler: Literal["uniform", "sobol"] = Field("uniform", description="how random search draws")
-    levels: int = Field(5, ge=2, description="values of each weight in a grid")
-    rungs: int = Field(
-        1, ge=1, le=10, description="lengths of training after which a round's candidates are compared; 1: the paper"
-    )
-    reduction: int = Field(
-        3, ge=2, le=100, description="of so many candidates the best goes on to the next rung, so many times as long"
-    )
-    finalists: int = Field(3, ge=0, description="best candidates that are trained again before one is named (the paper: 0)")
-    repeats: int = Field(2, ge=1, description="how often, each time under another seed")
-    engine: str = Field("local", description="what spreads the candidates: a file of elo_cli/executors")
-    workers: Workers = "auto"
-    workers_per_device: int = Field(1, ge=1, le=64, description="candidates that share one GPU")
-    stalled_seconds: float = Field(600.0, gt=0, description="time without a step after which a candidate counts as hung")
-
-
-class ProxySearchSettings(Section):
-    """The search in one shot: many losses, each trained once."""
-
-    strategy: str = Field("random", description="what proposes the losses: random or grid")
-    candidates: int = Field(100, ge=1, description="losses that are tried")
 
 
 class BenchmarkSettings(Section):

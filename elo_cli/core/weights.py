@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from elo_cli.core.errors import UsageError
 from elo_cli.core.shelf import suggest
 
-_TERM = re.compile(r"(?P<modalities>[a-z0-9]+(?:(?:-to-|-)[a-z0-9]+)?)\.(?P<task>[a-z][a-z0-9_]*)(?:\.(?P<site>[1-9][0-9]*))?")
+_TERM = re.compile(r"(?P<modalities>[a-z0-9]+(?:(?:-to-|-)[a-z0-9]+)?)\.(?P<task>[a-z][a-z0-9_]*)(?:\.(?P<site>0|[1-9][0-9]*))?")
 
 
 @dataclass(frozen=True, order=True)

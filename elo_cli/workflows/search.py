@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from elo_cli.core.files import write_json
+from elo_cli.core.search_settings import SearchSettings
 from elo_cli.core.seeds import derive
-from elo_cli.core.settings import SearchSettings, Settings
+from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights
 from elo_cli.engine.precision import Precision
 from elo_cli.run.directory import RunDirectory

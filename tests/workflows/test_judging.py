@@ -10,8 +10,9 @@ import pytest
 from elo_cli.config import resolve
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.features import Features
+from elo_cli.core.search_settings import FitnessSettings
 from elo_cli.core.seeds import derive
-from elo_cli.core.settings import FitnessSettings, Settings
+from elo_cli.core.settings import Settings
 from elo_cli.engine.objective import build_encoder
 from elo_cli.engine.precision import Precision
 from elo_cli.fitness import FitnessReport, alpha_req, rankme, weak, zipf
