@@ -1,6 +1,7 @@
 """Charts of a search: fitness and weights by round (the paper's Figures 3 and 7), one fitness against another (Figure 9)."""
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -67,7 +68,9 @@ def fitness_against_fitness(first: Sequence[float], second: Sequence[float], nam
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     if min(np.ptp(first), np.ptp(second)) > 0:
-        r, rho = pearsonr(first, second)[0], spearmanr(first, second)[0]
+        with warnings.catch_warnings():  # of numbers that are nearly equal, a correlation says little, and SciPy says so
+            warnings.simplefilter("ignore")
+            r, rho = pearsonr(first, second)[0], spearmanr(first, second)[0]
         axes.set_title(f"r = {r:.2f}, ρ = {rho:.2f}, {len(first)} candidates", fontsize=10)
     return _picture(figure)
 

@@ -30,3 +30,5 @@ def test_one_fitness_against_another() -> None:
     first = np.linspace(0, 1, 9).tolist()
     assert inked(fitness_against_fitness(first, first, ("zipf", "rankme"))) > 0.005
     assert inked(fitness_against_fitness([0.1, 0.1], [1.0, 2.0], ("zipf", "rankme"))) > 0.005, "no correlation, and no warning"
+    nearly = [0.1, 0.1 + 1e-16, 0.1 + 1e-15]
+    assert inked(fitness_against_fitness(nearly, [1.0, 2.0, 3.0], ("zipf", "rankme"))) > 0.005
