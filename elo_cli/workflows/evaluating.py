@@ -158,7 +158,7 @@ class Evaluating:
 
     def _put(self, what: Measurement, row: Row) -> None:
         """Take a row in, and write those whose turn has come."""
-        self._done += self.course.rungs.steps[what.rung] - self._before(what)
+        self._done += self.course.rungs.steps[what.rung] - self.course.rungs.before(what.rung, what.repeat)
         for ready in self.course.put(what, row):
             committed = Measurement.of(ready)
             if committed not in self._recorded:
@@ -173,11 +173,7 @@ class Evaluating:
         word, _, number = (item or "").partition(" ")
         if word != "step":
             return 0
-        return int(number) - self._before(what)
-
-    def _before(self, what: Measurement) -> int:
-        """Return how many steps of its training belong to earlier measurements."""
-        return self.course.rungs.steps[what.rung - 1] if what.rung and not what.repeat else 0
+        return int(number) - self.course.rungs.before(what.rung, what.repeat)
 
     def _show(self, under_way: int) -> None:
         good = [row for row in self.rows if row["score"] is not None]

@@ -36,6 +36,10 @@ class Rungs:
         best = ranked[: math.ceil(len(scores) / self.reduction)]
         return sorted(place for place in best if scores[place] > -math.inf)
 
+    def before(self, rung: int, repeat: int) -> int:
+        """Return how many steps were trained before a measurement; one under another seed begins from the start."""
+        return self.steps[rung - 1] if rung and not repeat else 0
+
     def cost(self, candidates: int) -> int:
         """Return the steps that a round of so many candidates trains, if none fails."""
         total, before = 0, 0

@@ -14,6 +14,7 @@ from elo_cli.workflows.course import Row, score_of
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.leaderboard import ranked
 from elo_cli.workflows.material import about
+from elo_cli.workflows.rungs import Rungs
 
 _LAST = 5  # rounds that are listed
 
@@ -70,7 +71,8 @@ def _is_owned(log: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _steps_done(rows: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> int:
-    return sum(steps[row["rung"]] - (steps[row["rung"] - 1] if row["rung"] and not row["repeat"] else 0) for row in rows)
+    rungs = Rungs(tuple(steps), reduction=1)  # nobody is compared here
+    return sum(rungs.steps[row["rung"]] - rungs.before(row["rung"], row["repeat"]) for row in rows)
 
 
 def _steps_a_second(lines: Sequence[Mapping[str, Any]], search: Mapping[str, Any]) -> float | None:
