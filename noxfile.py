@@ -1,10 +1,10 @@
 """The checks of this project: `pip install nox && nox`.
 
 `nox` alone runs lint, types, imports and tests, and prints what each took; `nox -s build`, `nox -s
-minimums`, `nox -s perf`, `nox -s alive` and `nox -s ranking` run on request. Everything comes from
+minimums`, `nox -s perf`, `nox -s alive`, `nox -s ranking` and `nox -s cheaper` run on request. Everything comes from
 `uv.lock` and stays under `.nox`. Types, imports, tests and perf share one environment, because a
 PyTorch with CUDA takes 5 GB; lint makes do with a few megabytes of its own, so that `nox -s lint`
-answers at once. Arguments after `--` go to pytest, those of perf, alive and ranking to the
+answers at once. Arguments after `--` go to pytest, those of perf, alive, ranking and cheaper to the
 measurement: `nox -s "perf(training)" -- --quick`.
 """
 
@@ -130,3 +130,9 @@ def alive(session: nox.Session) -> None:
 def ranking(session: nox.Session) -> None:
     """Ask which measure without labels ranks losses as accuracy does; takes hours (docs/fitness.md)."""
     run(session, shared(session), "python", "-m", "tests.perf.ranking", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def cheaper(session: nox.Session) -> None:
+    """Compare ways to search by the steps that they train and by what they find; takes hours (docs/search.md)."""
+    run(session, shared(session), "python", "-m", "tests.perf.cheaper", *session.posargs)

@@ -42,7 +42,20 @@ class SearchSettings(Section):
     contestants: int = Field(5, ge=1, description="losses that compete for being the parent (the paper is silent)")
     ageing: bool = Field(True, description="the oldest leaves a tournament's pool, not the worst (the paper is silent)")
     sampler: Literal["uniform", "sobol"] = Field("uniform", description="how random search draws")
+    warm_start: bool = Field(
+        False,
+        description="train every term alone first, as long as the first rung, and begin from the better ones (the paper: false)",
+    )
     levels: int = Field(5, ge=2, description="values of each weight in a grid")
+    held_out_objective: Literal["zipf", "rankme", "contrast"] = Field(
+        "zipf", description="what gradient lowers on held-out videos (of rankme, minus it)"
+    )
+    held_out: float = Field(
+        0.2, gt=0, lt=1, description="share of the videos that gradient learns weights on, and trains nothing on"
+    )
+    held_out_videos: int = Field(128, ge=8, description="of these, so many at most are looked at for each update")
+    weights_every: int = Field(5, ge=1, description="steps from one update of the weights to the next, under gradient")
+    weights_lr: float = Field(0.03, gt=0, description="Adam's learning rate of the weights, under gradient")
     rungs: int = Field(
         1, ge=1, le=10, description="lengths of training after which a round's candidates are compared; 1: the paper"
     )

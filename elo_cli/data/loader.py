@@ -1,6 +1,6 @@
 """Clips from shards: the batch of each training step, and the clips of each video for evaluation."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -145,14 +145,16 @@ class _Draws:
         return len(self._steps)
 
 
-def training_clips(videos: VideoSet, clip: ClipSettings, sources: frozenset[Source], *, batch: int, seed: int) -> TrainingClips:
-    """Put together what reads the batches of a training run.
+def training_clips(
+    videos: VideoSet, clip: ClipSettings, sources: frozenset[Source], *, batch: int, seed: int, without: Collection[int] = ()
+) -> TrainingClips:
+    """Put together what reads the batches of a training run; `without` are the numbers of held-out videos.
 
     Raises:
         DataError: no segment is as long as a clip.
     """
     windows: frozenset[Window] = frozenset(source.window for source in sources)
-    return TrainingClips(ClipReader(videos, clip), ClipSampler(videos, clip, windows, batch, seed), sources)
+    return TrainingClips(ClipReader(videos, clip), ClipSampler(videos, clip, windows, batch, seed, without=without), sources)
 
 
 def evaluation_clips(

@@ -5,6 +5,7 @@ the last one wait for another epoch. So a step never holds a video twice, on whi
 as it takes no more clips than there are videos.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,6 +48,7 @@ class ClipSampler:
         windows: the windows that some term reads.
         batch: clips for each rank and step.
         seed: the run's seed.
+        without: numbers of videos that no clip is drawn from.
 
     Raises:
         DataError: no segment is as long as a clip.
@@ -61,12 +63,15 @@ class ClipSampler:
         seed: int,
         rank: int = 0,
         world: int = 1,
+        *,
+        without: Collection[int] = (),
     ) -> None:
         self.clip, self.windows, self.batch, self.seed, self.rank, self.world = clip, windows, batch, seed, rank, world
         self._videos = videos.videos
         longest = self._videos.longest
         self._usable = np.flatnonzero(longest >= clip.span)
         self.too_short = len(longest) - len(self._usable)
+        self._usable = np.setdiff1d(self._usable, list(without))
         if not len(self._usable):
             raise DataError(
                 f"A clip spans {clip.span} stored frames, but the longest segment has {longest.max()}.",

@@ -1,5 +1,7 @@
 """Put a training run together from settings, a loss and a preprocessed set."""
 
+from collections.abc import Collection
+
 from elo_cli.core.settings import MachineSettings, ObjectiveSettings, TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.loader import source_shapes, training_clips
@@ -18,8 +20,12 @@ def make_training(
     *,
     seed: int,
     precision: Precision,
+    without: Collection[int] = (),
 ) -> Training:
     """Build the networks of a loss, the clips they see and the optimiser.
+
+    Args:
+        without: numbers of videos that are held out: no clip is drawn from them.
 
     Raises:
         UsageError: no weight is positive.
@@ -27,7 +33,7 @@ def make_training(
     """
     shapes = source_shapes(settings.clip, videos.rates)
     objective = Objective(weights, objective_settings, settings.encoder, shapes, len(videos.videos), seed)
-    clips = training_clips(videos, settings.clip, objective.sources, batch=settings.batch, seed=seed)
+    clips = training_clips(videos, settings.clip, objective.sources, batch=settings.batch, seed=seed, without=without)
     return Training(objective, clips, settings, precision)
 
 

@@ -72,6 +72,11 @@ class RunDirectory:
         return self.root / "candidates"
 
     @property
+    def trajectory(self) -> Path:
+        """The weights that were learned by gradient descent, update by update."""
+        return self.root / "trajectory.json"
+
+    @property
     def best_loss(self) -> Path:
         """The best loss of a search."""
         return self.root / "best-loss.yaml"

@@ -6,6 +6,9 @@ torch, and none draws from a global random generator.
 Points are numbered 0, 1, 2, … in the order in which they are asked for, and scores are told in that order,
 however many points are scored side by side. So a search is the same with one worker and with eight.
 
+An entry whose module has `LEARNS_WEIGHTS = True` asks for points that were learned from the networks themselves, before
+it is asked for any: it takes them as the keyword `points`, has one round of them, and None after the last.
+
 Shape legend: n points of one round, d coordinates (the weights of a loss).
 """
 
@@ -91,6 +94,42 @@ class Ledger:
         if math.isnan(score) or score == math.inf:
             raise ValueError(f"a score is {score}; a point that failed has minus infinity")
         self.scores.append(float(score))
+
+
+class Listed:
+    """A strategy that asks for the points of a list, each once, and learns nothing.
+
+    Args:
+        points: (n, d) in [0, 1]; None as long as they are not known: nothing can be asked for then.
+    """
+
+    def __init__(self, points: "Sequence[Sequence[float]] | None") -> None:
+        self._points = None if points is None else [starting_point(len(point), point) for point in points]
+        self._ledger = Ledger()
+        self.population = len(points or ())
+
+    def ask(self) -> "np.ndarray | None":
+        """Return the next point, (d,) in [0, 1]; None after the last."""
+        if self._points is None or self._ledger.asked == len(self._points):
+            return None
+        self._ledger.asked += 1
+        return self._points[self._ledger.asked - 1].copy()
+
+    def tell(self, score: float) -> None:
+        """Take a score, which changes nothing.
+
+        Raises:
+            ValueError: as the shelf's contract says.
+        """
+        self._ledger.take(score)
+
+    def state(self) -> dict[str, float]:
+        """Return how many points have been scored."""
+        return {"points": float(len(self._ledger.scores))}
+
+    def mean(self) -> "np.ndarray | None":
+        """Return None: nothing is drawn from."""
+        return None
 
 
 def population_size(dimensions: int, population: int | None, *, least: int = 1) -> int:

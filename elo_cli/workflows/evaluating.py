@@ -30,13 +30,21 @@ class Evaluating:
         terms: coordinates of the search.
         course: fresh.
         watch: is told how far it is.
+        stage: what it is called there.
     """
 
     def __init__(
-        self, settings: Settings, data: Path, run: RunDirectory, terms: Sequence[Term], course: Course, watch: Watch
+        self,
+        settings: Settings,
+        data: Path,
+        run: RunDirectory,
+        terms: Sequence[Term],
+        course: Course,
+        watch: Watch,
+        stage: str = "searching",
     ) -> None:
         self.settings, self.data, self.folder = settings, data.absolute(), run.candidates.absolute()
-        self.terms, self.course, self.watch = terms, course, watch
+        self.terms, self.course, self.watch, self.stage = terms, course, watch, stage
         self.rows: list[Row] = []
         self._journal, self._log, self._root = Journal(run.evaluations), Journal(run.log), run.root
         self._recorded = {Measurement.of(row): row for row in self._journal.read()}
@@ -59,7 +67,7 @@ class Evaluating:
             self.watch.note(
                 f"{known} of {course.candidates} candidates are recorded in {self._root}; the search goes on from there."
             )
-        self.watch.start("searching", course.steps, "step")
+        self.watch.start(self.stage, course.steps, "step")
         self._log.append(
             {
                 "event": "search",
@@ -95,7 +103,7 @@ class Evaluating:
             self._log.append({**vars(what), "device": device, "seconds": round(time.time() - begun, 2), "time": time.time()})
             self._put(what, self._row(what, evaluation))
             hand_out()
-        self.watch.finish("searching")
+        self.watch.finish(self.stage)
         shutil.rmtree(self.folder, ignore_errors=True)  # everything of the candidates is in the journal
         return self.rows
 
@@ -181,7 +189,7 @@ class Evaluating:
         if good:
             values = [row["value"] for row in good]
             figures = {"best": max(good, key=score_of)["value"], "mean": sum(values) / len(values)}
-        self.watch.advance("searching", self._done + under_way, figures)
+        self.watch.advance(self.stage, self._done + under_way, figures)
 
 
 def _broken_off(lost: Lost[Candidate]) -> Evaluation:

@@ -9,6 +9,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+from elo_cli.core.errors import UsageError
 from elo_cli.core.files import write_json
 from elo_cli.core.search_settings import SearchSettings
 from elo_cli.core.seeds import derive
@@ -37,37 +38,74 @@ from elo_cli.workflows.material import (
 )
 from elo_cli.workflows.rungs import Rungs
 from elo_cli.workflows.search_pictures import draw_pictures
+from elo_cli.workflows.warm_start import starting_weights
+from elo_cli.workflows.weighing import held_out_videos, learn_weights
 
 FREE = frozenset({"machine.loader_workers", "machine.threads", *(f"search.{name}" for name in SearchSettings.OPERATION)})
 
 
-def make_strategy(settings: Settings, dimensions: int) -> Strategy:
-    """Take the strategy that the settings name from its shelf; it gets those settings of `search` that it knows."""
+def make_strategy(settings: Settings, dimensions: int, **found: Any) -> Strategy:
+    """Take the strategy that the settings name from its shelf; it gets those settings of `search` that it knows.
+
+    Args:
+        found: what was found out before the first round, such as the point to start from.
+    """
     given = settings.search
     kind = STRATEGIES.take(given.strategy).Strategy
     known = inspect.signature(kind).parameters
     own = {key: value for key, value in given.model_dump().items() if key in known and key != "population"}
-    strategy: Strategy = kind(dimensions, seed=derive(settings.seed, "search"), population=given.population, **own)
+    strategy: Strategy = kind(dimensions, seed=derive(settings.seed, "search"), population=given.population, **own, **found)
     return strategy
+
+
+def learns_weights(settings: Settings) -> bool:
+    """Say whether the strategy asks for weights that are learned while one network trains."""
+    return bool(getattr(STRATEGIES.take(settings.search.strategy), "LEARNS_WEIGHTS", False))
 
 
 def make_course(settings: Settings, strategy: Strategy) -> Course:
     """Lay out the course of a search: its candidates, the rungs of their training, and the finalists."""
     given = settings.search
-    rungs = Rungs.of(settings.proxy.steps, given.rungs, given.reduction)
-    return Course(strategy, given.rounds * strategy.population, rungs, given.finalists, given.repeats)
+    rounds, lengths = (1, 1) if learns_weights(settings) else (given.rounds, given.rungs)
+    rungs = Rungs.of(settings.proxy.steps, lengths, given.reduction)
+    return Course(strategy, rounds * strategy.population, rungs, given.finalists, given.repeats)
+
+
+def check_start(settings: Settings, material: Material) -> None:
+    """Make sure that what comes before the first round can be done.
+
+    Raises:
+        UsageError: the strategy begins from no point, or too few videos would be held out.
+    """
+    given = settings.search
+    if given.warm_start and "start" not in inspect.signature(STRATEGIES.take(given.strategy).Strategy).parameters:
+        raise UsageError(
+            f"The strategy {given.strategy} begins from no point: a warm start would change nothing.",
+            hint="Take cma-es or tournament, or --set search.warm_start=false.",
+        )
+    if learns_weights(settings):
+        held_out_videos(settings, material.videos)
+
+
+def steps_before(settings: Settings, course: Course, terms: int) -> int:
+    """Return the steps that are trained before the first round."""
+    if learns_weights(settings):
+        return settings.proxy.steps
+    return terms * course.rungs.steps[0] if settings.search.warm_start else 0
 
 
 def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
     """Say what a search would do; writes nothing."""
     material = open_material(dataset_root(settings, data))
     check_fitness(settings, material)
+    check_start(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
     strategy, given = make_strategy(settings, len(terms)), settings.search
     course = make_course(settings, strategy)
     workers = worker_count(settings, Precision.choose(settings.machine))
     each = step_seconds(LossWeights.uniform(terms), settings.proxy, settings, material)
-    seconds = None if each is None else each * course.steps
+    steps = course.steps + steps_before(settings, course, len(terms))
+    seconds = None if each is None else each * steps
     result = {
         "terms": [str(term) for term in terms],
         "lacking": list(lacking),
@@ -76,7 +114,7 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
         "population": strategy.population,
         "candidates": course.candidates,
         "rungs": list(course.rungs.steps),
-        "steps": course.steps,
+        "steps": steps,
         "workers": workers,
         "videos": len(material.videos.videos),
         "estimated_seconds": seconds,
@@ -126,22 +164,29 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
     material = open_material(root)
     precision = Precision.choose(settings.machine)
     check_fitness(settings, material)
+    check_start(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
     if lacking:
         watch.note(f"The preprocessed set has no {' and no '.join(lacking)}: the terms that read it are left out.")
     check_clips(material, settings.proxy.clip)  # before the directory is made, which binds to these settings
-    strategy = make_strategy(settings, len(terms))
+    make_strategy(settings, len(terms))
     workers = worker_count(settings, precision)
     threads = max(1, precision.threads // workers) if settings.machine.threads == "auto" else precision.threads
     opened = RunDirectory.open(
         out, _stored(settings, material, precision), command=command_line(), fresh=fresh, free=FREE, threads=threads
     )
-    course = make_course(settings, strategy)
     with spending() as spent, opened as run:
         for change in run.environment_changes:
             watch.warn(f"The environment changed since this run began: {change}")
         slots = list(itertools.islice(itertools.cycle(devices(precision)), workers))
-        rows = Evaluating(_of_a_worker(settings, threads), root, run, terms, course, watch).run(slots)
+        told, found = _of_a_worker(settings, threads), {}
+        if learns_weights(settings):
+            found["points"] = learn_weights(settings, material, terms, run, precision, watch)
+        course = make_course(settings, make_strategy(settings, len(terms), **found))
+        if settings.search.warm_start:
+            start = starting_weights(told, root, run, terms, course.rungs, watch, slots)
+            course = make_course(settings, make_strategy(settings, len(terms), start=start))
+        rows = Evaluating(told, root, run, terms, course, watch).run(slots)
         best = write_results(run, rows, terms, settings.search.strategy)
         draw_pictures(run, rows, best, terms)
         write_json(run.result, {"candidates": course.candidates, "best": best})
