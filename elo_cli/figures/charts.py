@@ -47,12 +47,25 @@ def weights_by_round(weights: Mapping[str, Sequence[float]]) -> Image.Image:
     Args:
         weights: of each term, by round.
     """
+    return _weights(weights, "round", "mean weight λ of the round's candidates")
+
+
+def weights_by_update(weights: Mapping[str, Sequence[float]]) -> Image.Image:
+    """Draw each term's weight before the first and after each update of weights that are learned: a column for each.
+
+    Args:
+        weights: of each term, by update.
+    """
+    return _weights(weights, "update", "weight λ")
+
+
+def _weights(weights: Mapping[str, Sequence[float]], turn: str, shown: str) -> Image.Image:
     figure, axes = _axes(7.5, 1.2 + 0.2 * len(weights))
     image = axes.imshow(np.array(list(weights.values())), aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set_yticks(range(len(weights)), list(weights), fontsize=7)
-    axes.set_xlabel("round")
+    axes.set_xlabel(turn)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.colorbar(image, label="mean weight λ of the round's candidates")
+    figure.colorbar(image, label=shown)
     return _picture(figure)
 
 

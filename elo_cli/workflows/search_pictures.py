@@ -1,5 +1,6 @@
 """The pictures of a search: fitness and weights by round, the best loss, and the guide against what was recorded beside it."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from elo_cli.core.files import storage_errors
 from elo_cli.core.weights import LossWeights, Term
-from elo_cli.figures.charts import fitness_against_fitness, fitness_by_round, weights_by_round
+from elo_cli.figures.charts import fitness_against_fitness, fitness_by_round, weights_by_round, weights_by_update
 from elo_cli.figures.heat_map import grid, heat_map
 from elo_cli.figures.pictures import save_picture
 from elo_cli.run.directory import RunDirectory
@@ -34,7 +35,7 @@ def draw_pictures(run: RunDirectory, rows: Sequence[Row], best: Row, terms: Sequ
     pictures = {"best-loss": heat_map(grid(weights), "best loss", line)}
     # Candidates are compared with those that trained as long.
     whole = [row for row in rows if row["rung"] == best["rung"] and row["value"] is not None]
-    pictures |= _by_round(rows, whole, best, terms) | _against(whole, best)
+    pictures |= _by_round(rows, whole, best, terms) | _against(whole, best) | _learned(run)
     with storage_errors(run.pictures):
         run.pictures.mkdir(exist_ok=True)
     for name, picture in pictures.items():
@@ -54,6 +55,14 @@ def _by_round(rows: Sequence[Row], whole: Sequence[Row], best: Row, terms: Seque
         "fitness-by-round": fitness_by_round(values, measure=best["measure"], larger_is_better=larger),
         "weights-by-round": weights_by_round(means),
     }
+
+
+def _learned(run: RunDirectory) -> dict[str, Image.Image]:
+    """Draw how weights moved that were learned by gradient descent."""
+    if not run.trajectory.exists():
+        return {}
+    told = json.loads(run.trajectory.read_text())
+    return {"weights-by-update": weights_by_update(dict(zip(told["terms"], zip(*told["weights"], strict=True), strict=True)))}
 
 
 def _against(whole: Sequence[Row], best: Row) -> dict[str, Image.Image]:

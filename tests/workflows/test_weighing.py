@@ -92,6 +92,7 @@ def test_a_search_by_gradient_measures_what_it_learned(tmp_path: Path) -> None:
     assert [list(row["weights"].values()) for row in rows][::2] == [learned["weights"][0], learned["weights"][-1]]
     assert learned["weights"][0] == [0.5] * 4 and len(learned["values"]) == 5
     assert all(row["score"] is not None for row in rows)
+    assert (tmp_path / "one" / "pictures" / "weights-by-update.png").exists()
     again = elo(f"{line} --out one", tmp_path)
     assert again.exit_code == 0, again.stderr
     other = elo(f"{line} --out two", tmp_path)
