@@ -16,8 +16,9 @@ from elo_cli.executors import Executor, Limits, Lost, make_executor
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.workflows.candidate import Candidate, Evaluation, evaluate
-from elo_cli.workflows.course import Course, Measurement, Row, score_of
+from elo_cli.workflows.course import Course, Measurement, Row
 from elo_cli.workflows.events import Watch
+from elo_cli.workflows.standing import Standing
 
 
 class Evaluating:
@@ -42,7 +43,7 @@ class Evaluating:
         self._recorded = {Measurement.of(row): row for row in self._journal.read()}
         self._under_way: dict[Measurement, tuple[str, float]] = {}  # the slot, and when it began
         self._retried: set[Measurement] = set()
-        self._done = 0  # steps
+        self._standing = Standing(course, settings.fitness.measure, watch)
 
     def run(self, slots: list[str]) -> list[Row]:
         """Evaluate all candidates; return the rows in the order of the journal.
@@ -80,7 +81,7 @@ class Evaluating:
                 pool.submit(self._candidate(what))
 
         def tick() -> None:
-            self._show(sum(self._steps(job.what, item) for job, item, _ in pool.at_work()))
+            self._standing.show(sum(self._steps(job.what, item) for job, item, _ in pool.at_work()))
             self.watch.check()
 
         hand_out()
@@ -158,15 +159,18 @@ class Evaluating:
 
     def _put(self, what: Measurement, row: Row) -> None:
         """Take a row in, and write those whose turn has come."""
-        self._done += self.course.rungs.steps[what.rung] - self.course.rungs.before(what.rung, what.repeat)
+        steps = self.course.rungs.steps[what.rung] - self.course.rungs.before(what.rung, what.repeat)
+        self._standing.count(steps, new=what not in self._recorded)
         for ready in self.course.put(what, row):
             committed = Measurement.of(ready)
-            if committed not in self._recorded:
+            if new := committed not in self._recorded:
                 self._journal.append(ready)
             self.rows.append(ready)
+            self._standing.take(ready, new=new)
             if committed.repeat or self.course.is_over(committed.number):
                 shutil.rmtree(self._home(committed), ignore_errors=True)
-        self._show(0)
+        self._standing.over()
+        self._standing.show(0)
 
     def _steps(self, what: Measurement, item: str | None) -> int:
         """Return how many steps of this measurement a worker has done."""
@@ -174,14 +178,6 @@ class Evaluating:
         if word != "step":
             return 0
         return int(number) - self.course.rungs.before(what.rung, what.repeat)
-
-    def _show(self, under_way: int) -> None:
-        good = [row for row in self.rows if row["score"] is not None]
-        figures = {}
-        if good:
-            values = [row["value"] for row in good]
-            figures = {"best": max(good, key=score_of)["value"], "mean": sum(values) / len(values)}
-        self.watch.advance("searching", self._done + under_way, figures)
 
 
 def _broken_off(lost: Lost[Candidate]) -> Evaluation:
