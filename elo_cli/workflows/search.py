@@ -35,10 +35,11 @@ from elo_cli.workflows.material import (
     served_terms,
     spending,
 )
+from elo_cli.workflows.replaying import STORED, check_library, library_of
 from elo_cli.workflows.rungs import Rungs
 from elo_cli.workflows.search_pictures import draw_pictures
 
-FREE = frozenset({"machine.loader_workers", "machine.threads", *(f"search.{name}" for name in SearchSettings.OPERATION)})
+FREE = frozenset({STORED, "machine.loader_workers", "machine.threads", *(f"search.{name}" for name in SearchSettings.OPERATION)})
 
 
 def make_strategy(settings: Settings, dimensions: int) -> Strategy:
@@ -133,6 +134,8 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
     strategy = make_strategy(settings, len(terms))
     workers = worker_count(settings, precision)
     threads = max(1, precision.threads // workers) if settings.machine.threads == "auto" else precision.threads
+    if not fresh:
+        check_library(out, settings.search, lambda: make_course(settings, make_strategy(settings, len(terms))), terms, watch)
     opened = RunDirectory.open(
         out, _stored(settings, material, precision), command=command_line(), fresh=fresh, free=FREE, threads=threads
     )
@@ -162,4 +165,4 @@ def _stored(settings: Settings, material: Material, precision: Precision) -> dic
     dump = settings.model_dump(mode="json")
     kept = {key: dump[key] for key in ("seed", "objective", "proxy", "fitness", "search", "machine")}
     data = {"data": material.fingerprint, **labelled_fingerprint(settings)}
-    return {**kept, **data, "computed": precision.describe()}
+    return {**kept, **data, "computed": precision.describe(), STORED: library_of(settings.search.strategy)}
