@@ -18,6 +18,7 @@ from elo_cli.run.journal import Journal
 from elo_cli.workflows.candidate import Candidate, Evaluation, evaluate
 from elo_cli.workflows.course import Course, Measurement, Row
 from elo_cli.workflows.events import Watch
+from elo_cli.workflows.scalars import Scalars, of_round, of_row, open_scalars
 from elo_cli.workflows.standing import Standing
 
 
@@ -39,11 +40,13 @@ class Evaluating:
         self.settings, self.data, self.folder = settings, data.absolute(), run.candidates.absolute()
         self.terms, self.course, self.watch = terms, course, watch
         self.rows: list[Row] = []
-        self._journal, self._log, self._root = Journal(run.evaluations), Journal(run.log), run.root
+        self._journal, self._log, self._run = Journal(run.evaluations), Journal(run.log), run
         self._recorded = {Measurement.of(row): row for row in self._journal.read()}
         self._under_way: dict[Measurement, tuple[str, float]] = {}  # the slot, and when it began
         self._retried: set[Measurement] = set()
         self._standing = Standing(course, settings.fitness.measure, watch)
+        self._times = {Measurement.of(line): line["time"] for line in self._log.read() if "rung" in line and "seconds" in line}
+        self._scalars = Scalars(run.tensorboard, None)
 
     def run(self, slots: list[str]) -> list[Row]:
         """Evaluate all candidates; return the rows in the order of the journal.
@@ -54,11 +57,18 @@ class Evaluating:
         Raises:
             DataError: the journal holds other losses than this search proposes.
         """
+        with open_scalars(self._run.tensorboard, self.watch) as self._scalars:
+            self._evaluate(slots)
+        self.watch.finish("searching")
+        shutil.rmtree(self.folder, ignore_errors=True)  # everything of the candidates is in the journal
+        return self.rows
+
+    def _evaluate(self, slots: list[str]) -> None:
         given, course = self.settings.search, self.course
         if self._recorded:
             known = len({what.number for what in self._recorded})
             self.watch.note(
-                f"{known} of {course.candidates} candidates are recorded in {self._root}; the search goes on from there."
+                f"{known} of {course.candidates} candidates are recorded in {self._run.root}; the search goes on from there."
             )
         self.watch.start("searching", course.steps, "step")
         self._log.append(
@@ -93,12 +103,10 @@ class Evaluating:
                 continue
             device, begun = self._under_way.pop(what)
             slots.append(device)
-            self._log.append({**vars(what), "device": device, "seconds": round(time.time() - begun, 2), "time": time.time()})
+            now = self._times[what] = time.time()
+            self._log.append({**vars(what), "device": device, "seconds": round(now - begun, 2), "time": now})
             self._put(what, self._row(what, evaluation))
             hand_out()
-        self.watch.finish("searching")
-        shutil.rmtree(self.folder, ignore_errors=True)  # everything of the candidates is in the journal
-        return self.rows
 
     def _next(self) -> Measurement | None:
         """Take the next measurement that is not recorded; recorded ones are put on the way."""
@@ -167,9 +175,11 @@ class Evaluating:
                 self._journal.append(ready)
             self.rows.append(ready)
             self._standing.take(ready, new=new)
+            self._scalars.add(ready["number"], of_row(ready), self._times.get(committed))
             if committed.repeat or self.course.is_over(committed.number):
                 shutil.rmtree(self._home(committed), ignore_errors=True)
-        self._standing.over()
+        for one in self._standing.over():
+            self._scalars.add(one.round, of_round(one, self.course.strategy, self.terms), self._times.get(what))
         self._standing.show(0)
 
     def _steps(self, what: Measurement, item: str | None) -> int:
