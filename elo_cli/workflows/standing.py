@@ -105,7 +105,7 @@ class Standing:
 
     def take(self, row: Row, *, new: bool) -> None:
         """Take a row of the journal in, in order."""
-        if self._best is None or score_of(row) > score_of(self._best):
+        if row["score"] is not None and (self._best is None or _merit(row) > _merit(self._best)):
             self._best = row
         if row["repeat"]:
             return
@@ -130,8 +130,7 @@ class Standing:
 
     def show(self, under_way: int) -> None:
         """Tell the watch how far it is, with the steps of the measurements that are under way."""
-        best = self._best
-        figures = {} if best is None or best["score"] is None else {"best": best["value"]}
+        figures = {} if self._best is None else {"best": self._best["value"]}
         self._watch.advance(_STAGE, self._done + under_way, figures)
         if self._rounds:
             self._watch.show(_STAGE, self._table(under_way))
@@ -153,3 +152,8 @@ class Standing:
         figures = [f"{name} {text}" for name, text in one.figures().items()]
         failed = [f"{one.failed} failed"] if one.failed else []
         return f"round {one.round} is over: {', '.join(filter(None, [*figures, *failed, self._hourly(0)]))}"
+
+
+def _merit(row: Row) -> tuple[int, float]:
+    """Return what makes one candidate better than another: whoever trained longer is."""
+    return row["rung"], score_of(row)

@@ -76,9 +76,11 @@ def test_with_rungs_a_round_is_over_when_its_best_are() -> None:
     standing = Standing(course, "zipf", watcher)
     lines = []
     while (what := course.next()) is not None:
-        for ready in course.put(what, row(what.number, 3.0 - what.number, what.rung)):
+        for ready in course.put(what, row(what.number, 3.0 - what.number + 5 * what.rung, what.rung)):
             standing.take(ready, new=True)
         standing.over()
+        standing.show(0)
         lines.append(len(watcher.lines))
     assert lines == [0, 0, 0, 1]
-    assert watcher.lines == ["round 0 is over: best 1.0000, mean 1.0000, spread 0.0000"]
+    assert watcher.lines == ["round 0 is over: best 6.0000, mean 6.0000, spread 0.0000"]
+    assert watcher.figures == {"best": 6.0}
