@@ -22,6 +22,10 @@ def command(
     status: Annotated[
         bool, typer.Option("--status", help="Say how far the search is, from another terminal too, and leave.")
     ] = False,
+    accept_version: Annotated[
+        bool,
+        typer.Option("--accept-version", help="Go on under another version of the strategy's library, if it proposes alike."),
+    ] = False,
     data: Data = None,
     out: Out = None,
 ) -> None:
@@ -37,6 +41,7 @@ def command(
         "search.workers": workers,
         "search.workers_per_device": workers_per_device,
         "search.engine": engine,
+        "search.accept_version": accept_version or None,
     }
     if status:
         run_workflow("search_status", dataclasses.replace(common, resume=None), shorthands, out=out)

@@ -6,11 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from elo_cli.cli.terminal import escape, escape_lines, has_colour, is_terminal, say
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table as RichTable
+
     from elo_cli.workflows.events import Outcome, Table
 
 _NUMBER = re.compile(r"[-+−]?[0-9][0-9,_.]*(e[-+]?[0-9]+)?( ?(%|±.*|[kMGT]i?B|s|min|h))?|[-–—]|nan|inf", re.IGNORECASE)
@@ -55,15 +58,36 @@ def plain(value: Any) -> Any:
     raise TypeError(f"a result holds a {type(value).__name__}, which JSON does not know")
 
 
+def as_renderable(table: "Table", stream: TextIO) -> "RenderableType":
+    """Give a table a form that rich draws on `stream`, the title above and the note below."""
+    from rich.console import Group
+    from rich.text import Text
+
+    title, note = escape(table.title), escape_lines(table.note)
+    return Group(*([Text(title)] if title else ()), _boxed(*_cells(table), stream), *([Text(note)] if note else ()))
+
+
 def _table(table: "Table") -> str:
     """Draw a table: with lines on a terminal, as aligned text elsewhere."""
+    from rich.console import Console
+
+    if is_terminal(sys.stdout):
+        console = Console(file=sys.stdout)
+        with console.capture() as capture:
+            console.print(_boxed(*_cells(table), sys.stdout))
+        drawn = capture.get().rstrip("\n")
+    else:
+        drawn = _aligned(*_cells(table))
+    return "\n".join(part for part in (escape(table.title), drawn, escape_lines(table.note)) if part)
+
+
+def _cells(table: "Table") -> tuple[list[str], list[list[str]], list[bool]]:
+    """Return columns and rows, escaped, and which columns are aligned at the right."""
     columns = [escape(column) for column in table.columns]
     rows = [[escape(cell) for cell in row] for row in table.rows]
     # A column whose every cell is a number reads better when its ends are aligned.
     right = [bool(rows) and all(_NUMBER.fullmatch(row[place]) for row in rows) for place in range(len(columns))]
-    draw = _boxed if is_terminal(sys.stdout) else _aligned
-    parts = [escape(table.title), draw(columns, rows, right), escape_lines(table.note)]
-    return "\n".join(part for part in parts if part)
+    return columns, rows, right
 
 
 def _aligned(columns: list[str], rows: list[list[str]], right: list[bool]) -> str:
@@ -82,18 +106,14 @@ def _aligned(columns: list[str], rows: list[list[str]], right: list[bool]) -> st
     return "\n".join(pad(line) for line in lines)
 
 
-def _boxed(columns: list[str], rows: list[list[str]], right: list[bool]) -> str:
+def _boxed(columns: list[str], rows: list[list[str]], right: list[bool], stream: TextIO) -> "RichTable":
     from rich import box
-    from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    console = Console(file=sys.stdout)
-    table = RichTable(box=box.ROUNDED, header_style="bold" if has_colour(sys.stdout) else "")
+    table = RichTable(box=box.ROUNDED, header_style="bold" if has_colour(stream) else "")
     for column, at_right in zip(columns, right, strict=True):
         table.add_column(Text(column), justify="right" if at_right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get().rstrip("\n")
+    return table

@@ -3,15 +3,19 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from elo_cli.cli.pace import Pace
+from elo_cli.cli.pace import Pace, duration_text
+from elo_cli.cli.render import as_renderable
 from elo_cli.cli.signals import StopRequest
 from elo_cli.cli.terminal import complain, escape, escape_lines, is_terminal, paint
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Progress, TaskID
+
+    from elo_cli.workflows.events import Table
 
 EVERY_SECONDS = 30.0
 
@@ -45,6 +49,13 @@ class LineWatch:
             self._said[stage] = now
             self._line(stage, pace.describe(now))
 
+    def show(self, stage: str, table: "Table", line: str = "") -> None:
+        """Say what is new, and how long the rest will take; tables are for terminals."""
+        if line:
+            now = self._said[stage] = self._clock()
+            left = self._paces[stage].seconds_left(now)
+            self._line(stage, line if left is None else f"{line}, {duration_text(left)} left")
+
     def finish(self, stage: str) -> None:
         """Say how the stage ended."""
         self._line(stage, self._paces.pop(stage).conclude(self._clock()))
@@ -66,16 +77,18 @@ class LineWatch:
 
 
 class BarWatch(LineWatch):
-    """A watch that draws a bar for each stage on the terminal behind stderr.
+    """A watch that draws a bar for each stage, and what the stage shows, on the terminal behind stderr.
 
     Args:
         request: whether someone asked for the work to stop.
         progress: where the bars are; it is running.
+        tables: what is drawn below the bars, by stage.
     """
 
-    def __init__(self, request: StopRequest, progress: "Progress") -> None:
+    def __init__(self, request: StopRequest, progress: "Progress", tables: "dict[str, RenderableType]") -> None:
         super().__init__(request)
         self._progress = progress
+        self._tables = tables
         self._tasks: dict[str, TaskID] = {}
 
     def start(self, stage: str, total: int | None, unit: str) -> None:
@@ -90,8 +103,13 @@ class BarWatch(LineWatch):
         pace.advance(now, done, figures)
         self._progress.update(self._tasks[stage], completed=done, status=escape(pace.describe(now)))
 
+    def show(self, stage: str, table: "Table", line: str = "") -> None:
+        """Draw the table below the bars."""
+        self._tables[stage] = as_renderable(table, sys.stderr)
+
     def finish(self, stage: str) -> None:
-        """Take the bar away and leave a line."""
+        """Take the bar and the table away and leave a line."""
+        self._tables.pop(stage, None)
         self._progress.remove_task(self._tasks.pop(stage))
         super().finish(stage)
 
@@ -102,7 +120,7 @@ def open_watch(request: StopRequest) -> Iterator[LineWatch]:
     if not is_terminal(sys.stderr):
         yield LineWatch(request)
         return
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn
     from rich.table import Column
     from rich.text import Text
@@ -113,6 +131,15 @@ def open_watch(request: StopRequest) -> Iterator[LineWatch]:
         def render(self, task: Task) -> Text:
             return Text(request.answer() or task.fields["status"])
 
+    tables: dict[str, RenderableType] = {}
+
+    class Bars(Progress):
+        """The bars, and below them what the stages show: a low window cuts off the end."""
+
+        def get_renderables(self) -> Iterable[RenderableType]:
+            yield from super().get_renderables()
+            yield from list(tables.values())  # another thread draws
+
     one_line = Column(no_wrap=True, overflow="ellipsis")
     columns = (
         SpinnerColumn("line"),
@@ -122,5 +149,5 @@ def open_watch(request: StopRequest) -> Iterator[LineWatch]:
     )
     # What others write to stderr meanwhile goes above the bars; stdout belongs to the result.
     console = Console(stderr=True)
-    with Progress(*columns, console=console, refresh_per_second=4, transient=True, redirect_stdout=False) as progress:
-        yield BarWatch(request, progress)
+    with Bars(*columns, console=console, refresh_per_second=4, transient=True, redirect_stdout=False) as progress:
+        yield BarWatch(request, progress, tables)

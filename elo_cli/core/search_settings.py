@@ -32,7 +32,7 @@ class SearchSettings(Section):
     """The search over losses."""
 
     # What decides how the work is done, and nothing of what is searched.
-    OPERATION: ClassVar = frozenset({"engine", "workers", "workers_per_device", "stalled_seconds"})
+    OPERATION: ClassVar = frozenset({"engine", "workers", "workers_per_device", "stalled_seconds", "accept_version"})
 
     strategy: str = Field("cma-es", description="a file of elo_cli/strategies")
     rounds: int = Field(250, ge=1, description="ask/tell rounds (the paper: 250 with CMA-ES)")
@@ -68,6 +68,9 @@ class SearchSettings(Section):
     workers: Workers = "auto"
     workers_per_device: int = Field(1, ge=1, le=64, description="candidates that share one GPU")
     stalled_seconds: float = Field(600.0, gt=0, description="time without a step after which a candidate counts as hung")
+    accept_version: bool = Field(
+        False, description="go on under another version of the strategy's library, if it proposes the recorded losses alike"
+    )
 
 
 class ProxySearchSettings(Section):

@@ -122,6 +122,11 @@ class RunDirectory:
         return self.root / "pictures"
 
     @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's files."""
+        return self.root / "tensorboard"
+
+    @property
     def lock(self) -> Path:
         """The file that the owner holds locked; the lock ends with the process, however it ends."""
         return self.root / "lock"

@@ -1,7 +1,8 @@
 """Strategies: what proposes the next losses to try, given the scores of those before (3.2.3).
 
 An entry is a module with a class `Strategy`; see the protocol of that name. No strategy touches
-torch, and none draws from a global random generator.
+torch, and none draws from a global random generator. An entry whose points depend on the version of a library names its
+distribution as `LIBRARY`: a search is bound to that version.
 
 Points are numbered 0, 1, 2, … in the order in which they are asked for, and scores are told in that order,
 however many points are scored side by side. So a search is the same with one worker and with eight.

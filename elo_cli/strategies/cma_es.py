@@ -15,6 +15,7 @@ from elo_cli.core.errors import UsageError
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.strategies import Ledger, population_size, starting_point
 
+LIBRARY = "cma"  # another version may propose other points
 NEVER = 10**9  # rounds; an integer, where pycma counts
 
 

@@ -16,8 +16,10 @@ from elo_cli.executors import Executor, Limits, Lost, make_executor
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.workflows.candidate import Candidate, Evaluation, evaluate
-from elo_cli.workflows.course import Course, Measurement, Row, score_of
+from elo_cli.workflows.course import Course, Measurement, Row
 from elo_cli.workflows.events import Watch
+from elo_cli.workflows.scalars import Scalars, of_round, of_row, open_scalars
+from elo_cli.workflows.standing import Standing
 
 
 class Evaluating:
@@ -46,11 +48,13 @@ class Evaluating:
         self.settings, self.data, self.folder = settings, data.absolute(), run.candidates.absolute()
         self.terms, self.course, self.watch, self.stage = terms, course, watch, stage
         self.rows: list[Row] = []
-        self._journal, self._log, self._root = Journal(run.evaluations), Journal(run.log), run.root
+        self._journal, self._log, self._run = Journal(run.evaluations), Journal(run.log), run
         self._recorded = {Measurement.of(row): row for row in self._journal.read()}
         self._under_way: dict[Measurement, tuple[str, float]] = {}  # the slot, and when it began
         self._retried: set[Measurement] = set()
-        self._done = 0  # steps
+        self._standing = Standing(course, settings.fitness.measure, watch, stage)
+        self._times = {Measurement.of(line): line["time"] for line in self._log.read() if "rung" in line and "seconds" in line}
+        self._scalars = Scalars(run.tensorboard, None)
 
     def run(self, slots: list[str]) -> list[Row]:
         """Evaluate all candidates; return the rows in the order of the journal.
@@ -61,11 +65,18 @@ class Evaluating:
         Raises:
             DataError: the journal holds other losses than this search proposes.
         """
+        with open_scalars(self._run.tensorboard, self.watch) as self._scalars:
+            self._evaluate(slots)
+        self.watch.finish(self.stage)
+        shutil.rmtree(self.folder, ignore_errors=True)  # everything of the candidates is in the journal
+        return self.rows
+
+    def _evaluate(self, slots: list[str]) -> None:
         given, course = self.settings.search, self.course
         if self._recorded:
             known = len({what.number for what in self._recorded})
             self.watch.note(
-                f"{known} of {course.candidates} candidates are recorded in {self._root}; the search goes on from there."
+                f"{known} of {course.candidates} candidates are recorded in {self._run.root}; the search goes on from there."
             )
         self.watch.start(self.stage, course.steps, "step")
         self._log.append(
@@ -88,7 +99,7 @@ class Evaluating:
                 pool.submit(self._candidate(what))
 
         def tick() -> None:
-            self._show(sum(self._steps(job.what, item) for job, item, _ in pool.at_work()))
+            self._standing.show(sum(self._steps(job.what, item) for job, item, _ in pool.at_work()))
             self.watch.check()
 
         hand_out()
@@ -100,12 +111,10 @@ class Evaluating:
                 continue
             device, begun = self._under_way.pop(what)
             slots.append(device)
-            self._log.append({**vars(what), "device": device, "seconds": round(time.time() - begun, 2), "time": time.time()})
+            now = self._times[what] = time.time()
+            self._log.append({**vars(what), "device": device, "seconds": round(now - begun, 2), "time": now})
             self._put(what, self._row(what, evaluation))
             hand_out()
-        self.watch.finish(self.stage)
-        shutil.rmtree(self.folder, ignore_errors=True)  # everything of the candidates is in the journal
-        return self.rows
 
     def _next(self) -> Measurement | None:
         """Take the next measurement that is not recorded; recorded ones are put on the way."""
@@ -166,15 +175,20 @@ class Evaluating:
 
     def _put(self, what: Measurement, row: Row) -> None:
         """Take a row in, and write those whose turn has come."""
-        self._done += self.course.rungs.steps[what.rung] - self.course.rungs.before(what.rung, what.repeat)
+        steps = self.course.rungs.steps[what.rung] - self.course.rungs.before(what.rung, what.repeat)
+        self._standing.count(steps, new=what not in self._recorded)
         for ready in self.course.put(what, row):
             committed = Measurement.of(ready)
-            if committed not in self._recorded:
+            if new := committed not in self._recorded:
                 self._journal.append(ready)
             self.rows.append(ready)
+            self._standing.take(ready, new=new)
+            self._scalars.add(ready["number"], of_row(ready), self._times.get(committed))
             if committed.repeat or self.course.is_over(committed.number):
                 shutil.rmtree(self._home(committed), ignore_errors=True)
-        self._show(0)
+        for one in self._standing.over():
+            self._scalars.add(one.round, of_round(one, self.course.strategy, self.terms), self._times.get(what))
+        self._standing.show(0)
 
     def _steps(self, what: Measurement, item: str | None) -> int:
         """Return how many steps of this measurement a worker has done."""
@@ -182,14 +196,6 @@ class Evaluating:
         if word != "step":
             return 0
         return int(number) - self.course.rungs.before(what.rung, what.repeat)
-
-    def _show(self, under_way: int) -> None:
-        good = [row for row in self.rows if row["score"] is not None]
-        figures = {}
-        if good:
-            values = [row["value"] for row in good]
-            figures = {"best": max(good, key=score_of)["value"], "mean": sum(values) / len(values)}
-        self.watch.advance(self.stage, self._done + under_way, figures)
 
 
 def _broken_off(lost: Lost[Candidate]) -> Evaluation:

@@ -14,6 +14,9 @@ class Watch(Protocol):
     def advance(self, stage: str, done: int, figures: Mapping[str, float] | None = None) -> None:
         """Say that `done` units of the stage are finished in all, with the latest figures."""
 
+    def show(self, stage: str, table: "Table", line: str = "") -> None:
+        """Show how a stage stands, in place of what was shown before; `line` says what is new, if it is worth a line."""
+
     def finish(self, stage: str) -> None:
         """End a stage."""
 
@@ -34,6 +37,9 @@ class Unwatched:
         """Ignore it."""
 
     def advance(self, stage: str, done: int, figures: Mapping[str, float] | None = None) -> None:
+        """Ignore it."""
+
+    def show(self, stage: str, table: "Table", line: str = "") -> None:
         """Ignore it."""
 
     def finish(self, stage: str) -> None:

@@ -31,6 +31,7 @@ from elo_cli.workflows.material import (
     served_terms,
     spending,
 )
+from elo_cli.workflows.scalars import Scalars, open_scalars
 
 FREE = frozenset({"machine.loader_workers", "machine.threads", "pretrain.checkpoint_every", "pretrain.max_skipped"})
 _LOG_EVERY_S = 1.0  # the journal is synced to disk; more lines would slow small steps down
@@ -106,7 +107,8 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
             watch.warn(f"The environment changed since this run began: {change}")
         write_atomic(directory.loss, dump_yaml(weights.to_names()).encode())
         _resume(training, directory, watch)
-        last = _train(training, settings, directory, watch)
+        with open_scalars(directory.tensorboard, watch, first=training.done + 1) as scalars:
+            last = _train(training, settings, directory, scalars, watch)
         result = _export(training, settings, material, weights, directory, last)
     figures = (str(settings.pretrain.steps), f"{result['loss']:.4f}", str(len(weights.active())), result["sha256"][:16])
     tables = (Table("Pretrained", ("steps", "last loss", "terms", "encoder"), (figures,)), spent.table())
@@ -131,7 +133,7 @@ def _resume(training: Training, run: RunDirectory, watch: Watch) -> None:
     watch.note(f"Going on from step {checkpoint.step} of {training.settings.steps} in {run.root}.")
 
 
-def _train(training: Training, settings: Settings, run: RunDirectory, watch: Watch) -> StepRecord | None:
+def _train(training: Training, settings: Settings, run: RunDirectory, scalars: Scalars, watch: Watch) -> StepRecord | None:
     log, logged = Journal(run.log), 0.0
     total, every = settings.pretrain.steps, settings.pretrain.checkpoint_every
     record: StepRecord | None = None
@@ -143,7 +145,10 @@ def _train(training: Training, settings: Settings, run: RunDirectory, watch: Wat
             if last or record.skipped or time.monotonic() - logged > _LOG_EVERY_S:
                 logged = time.monotonic()
                 log.append(_line(record))
+                parts = {f"parts/{name}": value for name, value in record.parts.items()}
+                scalars.add(record.step + 1, {"loss": record.loss, "lr": record.lr, **parts})
             if last or (record.step + 1) % every == 0:
+                scalars.flush()  # the next start writes what comes after the checkpoint
                 save(training, run.checkpoints, record)
             if record.skipped:
                 watch.warn(

@@ -4,12 +4,12 @@ The journal is the checkpoint. A search that is started again rebuilds its strat
 recorded scores, and goes on where it was. Candidates that were under way go on from checkpoints of their own.
 """
 
+import functools
 import inspect
 import itertools
 from pathlib import Path
 from typing import Any
 
-from elo_cli.core.errors import UsageError
 from elo_cli.core.files import write_json
 from elo_cli.core.search_settings import SearchSettings
 from elo_cli.core.seeds import derive
@@ -20,6 +20,7 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.run.environment import processors
 from elo_cli.strategies import SHELF as STRATEGIES
 from elo_cli.strategies import Strategy
+from elo_cli.workflows.beginning import begin, begun, check_beginning, learns_weights, steps_before
 from elo_cli.workflows.candidate import step_seconds
 from elo_cli.workflows.course import Course
 from elo_cli.workflows.evaluating import Evaluating
@@ -36,12 +37,11 @@ from elo_cli.workflows.material import (
     served_terms,
     spending,
 )
+from elo_cli.workflows.replaying import STORED, check_library, library_of
 from elo_cli.workflows.rungs import Rungs
 from elo_cli.workflows.search_pictures import draw_pictures
-from elo_cli.workflows.warm_start import starting_weights
-from elo_cli.workflows.weighing import held_out_videos, learn_weights
 
-FREE = frozenset({"machine.loader_workers", "machine.threads", *(f"search.{name}" for name in SearchSettings.OPERATION)})
+FREE = frozenset({STORED, "machine.loader_workers", "machine.threads", *(f"search.{name}" for name in SearchSettings.OPERATION)})
 
 
 def make_strategy(settings: Settings, dimensions: int, **found: Any) -> Strategy:
@@ -58,60 +58,35 @@ def make_strategy(settings: Settings, dimensions: int, **found: Any) -> Strategy
     return strategy
 
 
-def learns_weights(settings: Settings) -> bool:
-    """Say whether the strategy asks for weights that are learned while one network trains."""
-    return bool(getattr(STRATEGIES.take(settings.search.strategy), "LEARNS_WEIGHTS", False))
+def make_course(settings: Settings, dimensions: int, **found: Any) -> Course:
+    """Lay out the course of a search: its strategy, its candidates, the rungs of their training, and the finalists.
 
-
-def make_course(settings: Settings, strategy: Strategy) -> Course:
-    """Lay out the course of a search: its candidates, the rungs of their training, and the finalists."""
-    given = settings.search
+    Args:
+        found: as `make_strategy` has it.
+    """
+    given, strategy = settings.search, make_strategy(settings, dimensions, **found)
     rounds, lengths = (1, 1) if learns_weights(settings) else (given.rounds, given.rungs)
     rungs = Rungs.of(settings.proxy.steps, lengths, given.reduction)
     return Course(strategy, rounds * strategy.population, rungs, given.finalists, given.repeats)
-
-
-def check_start(settings: Settings, material: Material) -> None:
-    """Make sure that what comes before the first round can be done.
-
-    Raises:
-        UsageError: the strategy begins from no point, or too few videos would be held out.
-    """
-    given = settings.search
-    if given.warm_start and "start" not in inspect.signature(STRATEGIES.take(given.strategy).Strategy).parameters:
-        raise UsageError(
-            f"The strategy {given.strategy} begins from no point: a warm start would change nothing.",
-            hint="Take cma-es or tournament, or --set search.warm_start=false.",
-        )
-    if learns_weights(settings):
-        held_out_videos(settings, material.videos)
-
-
-def steps_before(settings: Settings, course: Course, terms: int) -> int:
-    """Return the steps that are trained before the first round."""
-    if learns_weights(settings):
-        return settings.proxy.steps
-    return terms * course.rungs.steps[0] if settings.search.warm_start else 0
 
 
 def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
     """Say what a search would do; writes nothing."""
     material = open_material(dataset_root(settings, data))
     check_fitness(settings, material)
-    check_start(settings, material)
+    check_beginning(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
-    strategy, given = make_strategy(settings, len(terms)), settings.search
-    course = make_course(settings, strategy)
+    course, given = make_course(settings, len(terms)), settings.search
     workers = worker_count(settings, Precision.choose(settings.machine))
     each = step_seconds(LossWeights.uniform(terms), settings.proxy, settings, material)
-    steps = course.steps + steps_before(settings, course, len(terms))
+    steps = course.steps + steps_before(settings, course.rungs, len(terms))
     seconds = None if each is None else each * steps
     result = {
         "terms": [str(term) for term in terms],
         "lacking": list(lacking),
         "strategy": given.strategy,
         "rounds": given.rounds,
-        "population": strategy.population,
+        "population": course.strategy.population,
         "candidates": course.candidates,
         "rungs": list(course.rungs.steps),
         "steps": steps,
@@ -164,14 +139,17 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
     material = open_material(root)
     precision = Precision.choose(settings.machine)
     check_fitness(settings, material)
-    check_start(settings, material)
+    check_beginning(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
     if lacking:
         watch.note(f"The preprocessed set has no {' and no '.join(lacking)}: the terms that read it are left out.")
     check_clips(material, settings.proxy.clip)  # before the directory is made, which binds to these settings
-    make_strategy(settings, len(terms))
+    course = make_course(settings, len(terms))
     workers = worker_count(settings, precision)
     threads = max(1, precision.threads // workers) if settings.machine.threads == "auto" else precision.threads
+    if not fresh:
+        again = functools.partial(make_course, settings, len(terms), **begun(settings, out, terms))
+        check_library(out, settings.search, again, terms, watch)
     opened = RunDirectory.open(
         out, _stored(settings, material, precision), command=command_line(), fresh=fresh, free=FREE, threads=threads
     )
@@ -179,14 +157,10 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
         for change in run.environment_changes:
             watch.warn(f"The environment changed since this run began: {change}")
         slots = list(itertools.islice(itertools.cycle(devices(precision)), workers))
-        told, found = _of_a_worker(settings, threads), {}
-        if learns_weights(settings):
-            found["points"] = learn_weights(settings, material, terms, run, precision, watch)
-        course = make_course(settings, make_strategy(settings, len(terms), **found))
-        if settings.search.warm_start:
-            start = starting_weights(told, root, run, terms, course.rungs, watch, slots)
-            course = make_course(settings, make_strategy(settings, len(terms), start=start))
-        rows = Evaluating(told, root, run, terms, course, watch).run(slots)
+        worker = _of_a_worker(settings, threads)
+        found = begin(settings, worker, material, run, terms, course.rungs, slots, watch)
+        course = make_course(settings, len(terms), **found)
+        rows = Evaluating(worker, root, run, terms, course, watch).run(slots)
         best = write_results(run, rows, terms, settings.search.strategy)
         draw_pictures(run, rows, best, terms)
         write_json(run.result, {"candidates": course.candidates, "best": best})
@@ -207,4 +181,4 @@ def _stored(settings: Settings, material: Material, precision: Precision) -> dic
     dump = settings.model_dump(mode="json")
     kept = {key: dump[key] for key in ("seed", "objective", "proxy", "fitness", "search", "machine")}
     data = {"data": material.fingerprint, **labelled_fingerprint(settings)}
-    return {**kept, **data, "computed": precision.describe()}
+    return {**kept, **data, "computed": precision.describe(), STORED: library_of(settings.search.strategy)}

@@ -1,7 +1,7 @@
 """`elo evolve --status`: how far a search is, read from its directory while another process searches, or after."""
 
-import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,11 @@ from elo_cli.core.settings import Settings
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.run.workspace import Workspace
-from elo_cli.workflows.course import Row, score_of
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.leaderboard import ranked
 from elo_cli.workflows.material import about
 from elo_cli.workflows.rungs import Rungs
-
-_LAST = 5  # rounds that are listed
+from elo_cli.workflows.standing import Round, candidates_an_hour, last_of, rounds_table, sum_up
 
 
 def plan(*, settings: Settings, out: Path | None) -> Outcome:
@@ -42,8 +40,8 @@ def run(*, settings: Settings, out: Path | None, watch: Watch) -> Outcome:
     rate = _steps_a_second([line for line in log if line["time"] >= search["time"]], search)
     left = None if not rate else max(0, search["total"] - done) / rate
     state = "done" if directory.result.exists() else "under way" if _is_owned(log) else "stopped"
-    hourly = None if not rate else 3600 * rate * search["candidates"] / search["total"]
-    first = [row for row in rows if not row["repeat"]]
+    hourly = None if not rate else candidates_an_hour(rate, search["total"], search["candidates"])
+    rounds = sum_up(rows)
     board = [row for row in ranked(rows) if row["score"] is not None]
     result: dict[str, Any] = {
         "out": str(directory.root),
@@ -56,9 +54,9 @@ def run(*, settings: Settings, out: Path | None, watch: Watch) -> Outcome:
         "candidates_per_hour": hourly,
         "seconds_left": 0.0 if state == "done" else left,
         "best": board[0] if board else None,
-        "rounds": [_round(first, turn) for turn in sorted({row["round"] for row in first})],
+        "rounds": [asdict(one) for one in rounds],
     }
-    return Outcome(result, _tables(result), {}, "elo pretrain" if state == "done" else "")
+    return Outcome(result, _tables(result, rounds), {}, "elo pretrain" if state == "done" else "")
 
 
 def _root(settings: Settings, out: Path | None) -> Path:
@@ -83,23 +81,7 @@ def _steps_a_second(lines: Sequence[Mapping[str, Any]], search: Mapping[str, Any
     return float(_steps_done(measured, search["steps"]) / max(1e-9, measured[-1]["time"] - search["time"]))
 
 
-def _round(rows: Sequence[Row], turn: int) -> dict[str, Any]:
-    """Sum one round up: over those of its candidates that trained longest."""
-    mine = [row for row in rows if row["round"] == turn]
-    top = max((row["rung"] for row in mine if row["value"] is not None), default=0)
-    values = [row["value"] for row in mine if row["rung"] == top and row["value"] is not None]
-    good = [row for row in mine if row["rung"] == top and row["score"] is not None]
-    return {
-        "round": turn,
-        "measured": len({row["number"] for row in mine}),
-        "failed": sum(row["score"] is None for row in mine),
-        "best": max(good, key=score_of)["value"] if good else None,
-        "mean": statistics.fmean(values) if values else None,
-        "spread": statistics.pstdev(values) if values else None,
-    }
-
-
-def _tables(result: Mapping[str, Any]) -> tuple[Table, ...]:
+def _tables(result: Mapping[str, Any], rounds: Sequence[Round]) -> tuple[Table, ...]:
     best, hourly = result["best"], result["candidates_per_hour"]
     line = (
         result["state"],
@@ -111,15 +93,5 @@ def _tables(result: Mapping[str, Any]) -> tuple[Table, ...]:
         "-" if best is None else f"{best['value']:.4f} ({best['measure']})",
     )
     columns = ("state", "candidates", "steps", "workers", "candidates an hour", "time left", "best")
-    rounds = [
-        (
-            str(one["round"]),
-            str(one["measured"]),
-            str(one["failed"]),
-            *("-" if one[name] is None else f"{one[name]:.4f}" for name in ("best", "mean", "spread")),
-        )
-        for one in result["rounds"][-_LAST:]
-    ]
-    note = f"the last {_LAST} of {len(result['rounds'])} rounds" if len(result["rounds"]) > _LAST else ""
-    shown = Table("Rounds", ("round", "measured", "failed", "best", "mean", "spread"), rounds, note)
-    return (Table(f"The search in {result['out']}", columns, (line,)), shown)
+    heading = f"The search in {result['out']}"
+    return (Table(heading, columns, (line,)), rounds_table("Rounds", rounds, last_of(rounds)))

@@ -9,8 +9,9 @@ from scipy.stats import rankdata
 from elo_cli.core.settings import Settings
 from elo_cli.core.weights import Term
 from elo_cli.run.directory import RunDirectory
+from elo_cli.run.journal import Journal
 from elo_cli.strategies import Listed
-from elo_cli.workflows.course import Course, score_of
+from elo_cli.workflows.course import Course, Row, score_of
 from elo_cli.workflows.evaluating import Evaluating
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.rungs import Rungs
@@ -32,10 +33,23 @@ def starting_weights(
     The journal of these trainings is in a folder of its own below the search's. Weights are spaced evenly by rank, as CMA-ES uses
     ranks alone; terms of equal score have equal weights, and those that failed the least.
     """
-    home = RunDirectory(run.root / "single-terms")
+    home = _home(run)
     home.root.mkdir(exist_ok=True)
     course = single_term_course(terms, rungs)
-    rows = Evaluating(settings, data, home, terms, course, watch, stage="single terms").run(list(slots))
+    return _weights(Evaluating(settings, data, home, terms, course, watch, stage="single terms").run(list(slots)))
+
+
+def recorded_weights(run: RunDirectory, terms: int) -> list[float] | None:
+    """Read back the weights of a run; None where not all terms were trained."""
+    rows = Journal(_home(run).evaluations).read()
+    return _weights(rows) if len(rows) == terms else None
+
+
+def _home(run: RunDirectory) -> RunDirectory:
+    return RunDirectory(run.root / "single-terms")
+
+
+def _weights(rows: Sequence[Row]) -> list[float]:
     scores = [score_of(row) for row in sorted(rows, key=lambda row: int(row["number"]))]
     rank_T = (rankdata(scores) - 1) / max(1, len(scores) - 1)
     return [float(LEAST + (MOST - LEAST) * rank) for rank in rank_T]

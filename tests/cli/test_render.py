@@ -146,6 +146,48 @@ def test_lines_are_said_at_the_start_every_30_seconds_and_at_the_end(capsys: pyt
     ]
 
 
+ROUNDS = Table("zipf by [round]", ("round", "best"), (("0", "0.25"), ("1", EVIL)), note="2 of 4 candidates")
+
+
+def test_what_is_new_is_a_line_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    watch = LineWatch(StopRequest(""), clock)
+    watch.start("searching", 40, "step")
+    watch.show("searching", ROUNDS, "round 0 is over: " + EVIL)
+    clock.now += 20.0
+    watch.advance("searching", 0)
+    clock.now += 9.0
+    watch.advance("searching", 10)
+    watch.show("searching", ROUNDS)
+    watch.show("searching", ROUNDS, "round 1 is over")
+    clock.now += 29.0
+    watch.advance("searching", 20)
+    assert capsys.readouterr().err.splitlines() == [
+        "searching: started, 40 step",
+        f"searching: round 0 is over: {EVIL_SHOWN}",
+        "searching: round 1 is over, 1 min 27 s left",
+    ]
+
+
+def test_what_a_stage_shows_is_below_its_bar_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw() -> None:
+        with open_watch(StopRequest("")) as watch:
+            assert isinstance(watch, BarWatch)
+            watch.start("searching", 4, "step")
+            watch.show("searching", ROUNDS, "round 0 is over")
+            watch._progress.refresh()
+            said.append(list(watch._tables))
+            watch.finish("searching")
+            said.append(list(watch._tables))
+
+    said: list[list[str]] = []
+    text = on_terminal(draw, monkeypatch, columns=60)
+    assert text.index("0/4 step") < text.index("zipf by [round]\n") < text.index("╭") < text.index("2 of 4 candidates")
+    assert EVIL_SHOWN in text.replace(" │\n", "") and "\x1b[2J" not in text.split("zipf")[1].split("2 of 4")[0]
+    assert "round 0 is over" not in text
+    assert said == [["searching"], []]
+
+
 def test_bars_are_drawn_on_a_terminal_and_leave_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw() -> None:
         with open_watch(StopRequest("")) as watch:

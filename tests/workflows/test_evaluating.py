@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from elo_cli.workflows import replaying
 from tests.support.commands import SETTINGS, elo, finish, hashes, kill_by_clock, start, write_films
 
 KEPT = ("evaluations.jsonl", "best-loss.yaml", "leaderboard.*", "result.json")
@@ -74,6 +75,24 @@ def test_the_status_says_how_far_a_search_is(search: tuple[Path, str, Path], tmp
         assert state in elo(f"evolve --status --out {look}", folder).stdout
     nothing = elo(f"evolve --status --out {tmp_path / 'none'}", folder)
     assert nothing.exit_code == 3 and "No search has begun" in nothing.stderr
+
+
+def test_another_version_of_pycma_is_accepted_on_request(
+    search: tuple[Path, str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, line, whole = search
+    command = f"{line} --out {shutil.copytree(whole, tmp_path / 'out')}"
+    before = replaying.library_of("cma-es")["cma"]
+    monkeypatch.setattr(replaying, "version", lambda name: "9.9")
+    refused = elo(command, folder)
+    if "tournament" in line:  # it rests on no library
+        assert refused.exit_code == 0, refused.stderr
+        return
+    assert refused.exit_code == 2 and f"began under cma {before}; installed is 9.9" in refused.stderr
+    accepted = elo(f"{command} --accept-version", folder)
+    assert accepted.exit_code == 0 and "proposes the 8 recorded candidates alike" in accepted.stderr
+    assert hashes(tmp_path / "out", *KEPT) == hashes(whole, *KEPT)
+    assert elo(command, folder).exit_code == 0  # it is bound to this one now
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks at /proc")
