@@ -1,4 +1,4 @@
-"""One battery over every strategy of the shelf that proposes points by itself; `gradient` asks for those it is given."""
+"""One battery over every strategy of the shelf that proposes points by itself."""
 
 import math
 import os
@@ -9,11 +9,9 @@ import pytest
 
 from elo_cli.core.errors import UsageError
 from elo_cli.strategies import SHELF, Strategy
-from tests.support.searching import make_points, round_of
+from tests.support.searching import PROPOSING, make_points, round_of
 
-ENTRIES: list[tuple[str, dict[str, object]]] = [
-    (name, {}) for name in SHELF.names() if not getattr(SHELF.take(name), "LEARNS_WEIGHTS", False)
-]
+ENTRIES: list[tuple[str, dict[str, object]]] = [(name, {}) for name in PROPOSING]
 ENTRIES += [("random", {"sampler": "sobol"}), ("grid", {"levels": 2}), ("tournament", {"ageing": False, "pool": 5})]
 IDS = [name + "".join(f"-{value}" for value in options.values()) for name, options in ENTRIES]
 Entry = tuple[str, dict[str, object]]

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from elo_cli.strategies import Strategy
+from elo_cli.strategies import SHELF, Strategy
+
+# `gradient` proposes nothing: it asks for what it is given.
+PROPOSING = tuple(name for name in SHELF.names() if not getattr(SHELF.take(name), "LEARNS_WEIGHTS", False))
 
 
 def make_points(strategy: Strategy, score: Callable[[np.ndarray, int], float], count: int, *, ahead: int = 1) -> np.ndarray:

@@ -16,6 +16,7 @@ from elo_cli.workflows.course import Course, Row
 from elo_cli.workflows.events import Unwatched
 from elo_cli.workflows.replaying import check_library, first_difference, library_of
 from elo_cli.workflows.rungs import Rungs
+from tests.support.searching import PROPOSING
 
 TERMS = tuple(Term.parse(name) for name in ("rgb.reverse", "rgb.shuffle", "rgb-audio.align"))
 SETTINGS = SearchSettings()
@@ -59,7 +60,7 @@ def test_a_strategy_names_its_library() -> None:
     assert list(library_of("cma-es")) == ["cma"]
 
 
-@pytest.mark.parametrize("name", SHELF.names())
+@pytest.mark.parametrize("name", PROPOSING)
 @pytest.mark.parametrize("length", [0, 3, 7, 19])
 def test_what_a_course_proposed_it_proposes_again(name: str, length: int) -> None:
     rows = journal_of(make_course(name), length)
