@@ -5,11 +5,13 @@
     python -m tests.perf.cheaper --table > cheaper.md             # search nothing: the table of what is there
 
     plain       CMA-ES, every candidate trained to the end: what the others are held against
-    rungs       CMA-ES with successive halving over three rungs, a quarter going on, as many rounds
+    rungs       CMA-ES with successive halving over three rungs, a quarter going on
     warm        the same from a warm start
-    random      random search with as many steps as `rungs` has: what no learning from scores gets for that price
+    random      random search, every candidate trained to the end
     gradient    weights learned by gradient descent, of what is named by `--objective`
     uniform     no search: all weights 1/2
+
+`rungs`, `warm` and `random` have as many rounds as a fifth of the steps of `plain` pays for.
 
 All search on the demo's heap with the demo's terms, under the same code. A search's own best number is lucky. So each winner
 is trained again under seeds that no search saw, as long as a whole candidate, and judged: by the guide, and by the accuracy of
@@ -21,6 +23,7 @@ A second start goes on where the first stopped; several processes may share one 
 
 import argparse
 import json
+import math
 import statistics
 import tempfile
 from pathlib import Path
@@ -39,24 +42,33 @@ from elo_cli.workflows.material import served_terms
 from elo_cli.workflows.rungs import Rungs
 from tests.perf.ranking import claimed, judged, material, train
 
+FINALISTS, ETA = 2, 4
+NAMES = {"zipf": "zipf standardize k=12 s=1 2σ²=1"}  # those of tests/perf/ranks.py, where they are not the entry's own
 METHODS = ("plain", "rungs", "warm", "random", "gradient", "uniform")
 
 
 def settings_of(given: argparse.Namespace, method: str, seed: int) -> Settings:
     """The settings of one search."""
-    steps, rounds = given.steps, given.rounds
-    changes = [f"proxy.steps={steps}", f"pretrain.steps={steps}", f"machine.threads={given.threads}", "preprocess.workers=1"]
-    changes += ["search.workers=1", f"search.population={given.population}", f"search.rounds={rounds}"]
-    changes += ["search.finalists=3", "search.repeats=1", "proxy.checkpoint_every=1000000", *given.set]
+    changes = [f"proxy.steps={given.steps}", f"pretrain.steps={given.steps}", f"machine.threads={given.threads}"]
+    changes += [f"proxy.batch={given.batch}", f"pretrain.batch={given.batch}", "preprocess.workers=1", "search.workers=1"]
+    changes += [f"search.population={given.population}", f"search.rounds={given.rounds}", "proxy.checkpoint_every=1000000"]
+    changes += [f"search.finalists={FINALISTS}", "search.repeats=1", f"fitness.measure={given.guide}", *given.set]
     if method in ("rungs", "warm"):
-        changes += ["search.rungs=3", "search.reduction=4", f"search.warm_start={method == 'warm'}".lower()]
+        before = len(given.terms) * math.ceil(given.steps / ETA**2) if method == "warm" else 0
+        changes += ["search.rungs=3", f"search.reduction={ETA}", f"search.warm_start={method == 'warm'}".lower()]
+        changes += [f"search.rounds={affordable(given, Rungs.of(given.steps, 3, ETA), before)}"]
     if method == "random":
-        rungs = Rungs.of(steps, 3, 4)
-        affordable = rounds * rungs.cost(given.population) // (steps * given.population)
-        changes += ["search.strategy=random", f"search.rounds={max(1, affordable)}"]
+        changes += ["search.strategy=random", f"search.rounds={affordable(given, Rungs.of(given.steps, 1, ETA), 0)}"]
     if method == "gradient":
         changes += ["search.strategy=gradient", f"search.held_out_objective={given.objective}"]
     return resolve("demo", None, changes, seed)
+
+
+def affordable(given: argparse.Namespace, rungs: Rungs, before: int) -> int:
+    """How many rounds a fifth of the steps of `plain` pays for, finalists and what comes before included."""
+    finals = FINALISTS * given.steps
+    fifth = (given.rounds * given.population * given.steps + finals) // 5
+    return max(1, (fifth - finals - before) // rungs.cost(given.population))
 
 
 def search(given: argparse.Namespace, method: str, seed: int, heap: VideoSet, home: Path) -> dict[str, Any]:
@@ -118,7 +130,7 @@ def show(given: argparse.Namespace, place: Path) -> None:
             plain = place / f"plain-{seed}.json"
             share = f"{100 * found['steps'] / json.loads(plain.read_text())['steps']:.0f}%" if plain.exists() else "-"
             all_judged = [judged(place, name, given) for name in names]
-            guide = [one.scores.get(given.guide) for one in all_judged]
+            guide = [one.scores.get(NAMES.get(given.guide, given.guide)) for one in all_judged]
             told = (
                 "-" if any(value is None for value in guide) else spread([float(value) for value in guide if value is not None])
             )
@@ -142,11 +154,12 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=64, help="of a whole candidate")
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--population", type=int, default=12)
+    parser.add_argument("--batch", type=int, default=16, help="clips of a step")
+    parser.add_argument("--rounds", type=int, default=5, help="of plain")
+    parser.add_argument("--population", type=int, default=10)
     parser.add_argument("--judges", type=int, default=3, help="seeds under which a winner is trained again")
     parser.add_argument("--objective", default="zipf", help="what gradient descent lowers")
-    parser.add_argument("--guide", default="rankme", help="the measure that is shown, as tests/perf/ranks.py names it")
+    parser.add_argument("--guide", default="zipf", help="the fitness that guides, and that winners are judged by")
     parser.add_argument("--heap", type=int, default=300, help="videos without labels")
     parser.add_argument("--examples", type=int, default=20, help="labelled videos of each motion")
     parser.add_argument("--threads", type=int, default=1)
@@ -154,8 +167,8 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="search nothing")
     parser.add_argument("--set", nargs="+", default=[], help="settings, KEY=VALUE")
     given = parser.parse_args()
-    given.restless, given.again = False, False
-    place = given.work / f"steps-{given.steps}-{given.rounds}-{given.population}"
+    given.restless, given.again, given.terms = False, False, resolve("demo", None, [], 0).objective.terms
+    place = given.work / f"{given.guide}-{given.steps}-{given.batch}-{given.rounds}-{given.population}"
     place.mkdir(parents=True, exist_ok=True)
     if not given.table:
         winners(given, place, material(given, settings_of(given, "plain", 0)))
