@@ -26,6 +26,7 @@ from elo_cli.data.loader import ClipReader, evaluation_clips
 from elo_cli.data.video_set import Video
 from elo_cli.engine.precision import Precision
 from elo_cli.fitness.rankme import EPSILON
+from elo_cli.fitness.zipf import NEAREST
 from elo_cli.vectors.clusters import k_means
 from elo_cli.vectors.scaling import ROUNDING, scaled_or_collapsed
 
@@ -134,7 +135,8 @@ def scale(matrix_ND: Tensor, scaling: str) -> Tensor:
 def _divergence(scaled_ND: Tensor, centres_KD: Tensor, given: FitnessSettings) -> Tensor:
     """KL(p ‖ q) of Eq. 3 to 5."""
     distance_NK = (scaled_ND[:, None] - centres_KD).square().sum(2)
-    log_r_NK = functional.log_softmax(-distance_NK / given.two_sigma_squared, dim=1)
+    unit = distance_NK.min(1).values.mean().clamp_min(NEAREST) if given.width == "relative" else 1.0
+    log_r_NK = functional.log_softmax(-distance_NK / (given.two_sigma_squared * unit), dim=1)
     log_p_K = (torch.logsumexp(log_r_NK, dim=0) - math.log(len(scaled_ND))).sort(descending=True).values
     log_q_K = -given.exponent * torch.from_numpy(np.log(np.arange(1, len(centres_KD) + 1)))
     log_q_K = log_q_K - torch.logsumexp(log_q_K, dim=0)

@@ -4,10 +4,11 @@ Features are clustered by k-means; every video belongs to every cluster with a p
 the mean of these over videos, sorted, is held against q_i = i^-s / H_{k,s} by KL divergence (Eq. 5).
 Lower is better.
 
-At 2σ² = 1 the probabilities of Eq. 4 follow the SCALE of the features as much as their structure:
-long vectors make them one-hot, short ones make them uniform. Under `scaling="none"`, the paper's
-letter, a search can therefore move the number by growing or shrinking features alone; under every
-other scaling it cannot. The scaling in force is recorded with the number.
+At 2σ² = 1, the paper's letter, the probabilities of Eq. 4 follow the SCALE of the features as much as their structure:
+long vectors make them one-hot, short ones make them uniform, and a search can move the number by growing or shrinking
+features alone. So by default rows are brought to length 1, and 2σ² is a multiple of d², the mean squared distance of a
+video to its nearest centre: of the forms that were tried it ranked losses best by accuracy (docs/log.md). The
+number by the paper's letter is always recorded beside it.
 
 Shape legend: N videos, D features, K clusters.
 """
@@ -22,10 +23,15 @@ from threadpoolctl import threadpool_limits
 from elo_cli.core.errors import UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.seeds import derive
+from elo_cli.core.shelf import suggest
 from elo_cli.data.statistics import STEEPEST, fit_zipf
 from elo_cli.fitness import FitnessReport
 from elo_cli.vectors.clusters import distinct_centres, k_means, root_mean_square
 from elo_cli.vectors.scaling import check_scaling, scaled_or_collapsed
+
+WIDTHS = ("absolute", "relative")
+NEAREST = 1e-12  # of the rows' mean squared length: d² is never less, so that rows that are centres divide by something
+_LETTER = {"scaling": "none", "width": "absolute", "two_sigma_squared": 1.0}  # of the paper
 
 
 def measure(
@@ -36,7 +42,8 @@ def measure(
     exponent: float = 1.0,
     runs: int = 20,
     two_sigma_squared: float = 1.0,
-    scaling: str = "standardize",
+    width: str = "relative",
+    scaling: str = "unit",
 ) -> FitnessReport:
     """Measure KL(p ‖ q) of Eq. 5, averaged over k-means runs; lower is better, 0 is Zipf's law itself.
 
@@ -48,13 +55,16 @@ def measure(
         clusters: k; the paper is silent on it. At least 2, at most N.
         exponent: s of the prior; the paper is silent on it. 0 asks for equal clusters.
         runs: how many k-means runs are averaged; 20 in the paper.
-        two_sigma_squared: 2σ² of Eq. 3, in the squared unit of the scaled features; 1 in the paper.
+        two_sigma_squared: 2σ² of Eq. 3, in the unit that `width` names; 1 in the paper.
+        width: `absolute` (the paper's letter), in the squared unit of the scaled features; or `relative`, in
+            multiples of d², the mean squared distance of a video to its nearest centre, of each run.
         scaling: what is done to features first: `none` (the paper's letter), `standardize`, `unit`, `rms` or
             `whiten`, as `elo_cli.vectors.scaling.scale` says.
 
     Returns:
         The report, with value in [0, inf) nats; inf when collapsed. Its details hold the settings and
-        `std` over runs, `runs_kl`, `p` (mean over runs of the sorted p(c), k numbers that sum to 1),
+        `paper` (the value under `none` and `absolute` at 2σ² = 1; None where it is collapsed), `std` over runs,
+        `runs_kl`, `p` (mean over runs of the sorted p(c), k numbers that sum to 1),
         `fitted_exponent` (the s under which Zipf's law is nearest to `p`) and `max_responsibility`
         (the mean over videos of max p(c|x), in [1/k, 1]: 1 is one-hot).
 
@@ -66,17 +76,18 @@ def measure(
         "exponent": exponent,
         "runs": runs,
         "two_sigma_squared": two_sigma_squared,
+        "width": width,
         "scaling": scaling,
     }
     _check(settings, len(features))
     with threadpool_limits(limits=1):
-        matrix_ND, reason = scaled_or_collapsed(features.matrix_ND, scaling, clusters)
-        if reason is None:
-            outcome = _runs(matrix_ND, clusters, runs, exponent, two_sigma_squared, seed)
-            if isinstance(outcome, dict):
-                value = float(np.mean(outcome["runs_kl"]))
-                return FitnessReport(value, larger_is_better=False, details=settings | outcome)
-            reason = outcome
+        outcome = _scored(features.matrix_ND, settings, seed)
+        if isinstance(outcome, dict):
+            letter = outcome if (settings | _LETTER) == settings else _scored(features.matrix_ND, settings | _LETTER, seed)
+            paper = letter["value"] if isinstance(letter, dict) else None
+            value = outcome.pop("value")
+            return FitnessReport(value, larger_is_better=False, details=settings | {"paper": paper} | outcome)
+        reason = outcome
     return FitnessReport(math.inf, larger_is_better=False, collapsed=reason, details=settings)
 
 
@@ -108,6 +119,8 @@ def zipf_divergence(
 def _check(settings: dict[str, Any], videos: int) -> None:
     """Refuse settings that make no sense, or that do not fit the number of videos."""
     check_scaling(settings["scaling"])
+    if settings["width"] not in WIDTHS:
+        raise UsageError(f"There is no width called '{settings['width']}'.", hint=suggest(str(settings["width"]), WIDTHS))
     if settings["runs"] < 1:
         raise UsageError(f"zipf cannot average over {settings['runs']} runs.", hint="Set runs to 1 or more; the paper has 20.")
     if not (math.isfinite(settings["two_sigma_squared"]) and settings["two_sigma_squared"] > 0):
@@ -123,25 +136,30 @@ def _check(settings: dict[str, Any], videos: int) -> None:
         )
 
 
-def _runs(
-    matrix_ND: np.ndarray, clusters: int, runs: int, exponent: float, two_sigma_squared: float, seed: int
-) -> dict[str, Any] | str:
-    """Average Eq. 5 over k-means runs; or say why the features turn out to be collapsed."""
+def _scored(matrix_ND: np.ndarray, settings: dict[str, Any], seed: int) -> dict[str, Any] | str:
+    """Average Eq. 5 over k-means runs; or say why the features are collapsed."""
+    clusters, exponent = settings["clusters"], settings["exponent"]
+    matrix_ND, reason = scaled_or_collapsed(matrix_ND, settings["scaling"], clusters)
+    if reason is not None:
+        return reason
     size = root_mean_square(matrix_ND)
     divergences: list[float] = []
     surest: list[float] = []
-    sizes_RK = np.empty((runs, clusters))
-    for run in range(runs):
-        centres_KD = k_means(matrix_ND, clusters, derive(seed, "zipf", run) % 2**32).cluster_centers_
+    sizes_RK = np.empty((settings["runs"], clusters))
+    for run in range(settings["runs"]):
+        fitted = k_means(matrix_ND, clusters, derive(seed, "zipf", run) % 2**32)
+        centres_KD = fitted.cluster_centers_
         if not distinct_centres(centres_KD, size):
             return f"fewer rows than the {clusters} clusters are distinct beyond rounding"
-        log_r_NK = _log_responsibilities(matrix_ND, centres_KD, two_sigma_squared)
+        unit = max(fitted.inertia_ / len(matrix_ND), NEAREST * size**2) if settings["width"] == "relative" else 1.0
+        log_r_NK = _log_responsibilities(matrix_ND, centres_KD, settings["two_sigma_squared"] * unit)
         log_p_K = _log_sizes(log_r_NK)
         divergences.append(_divergence(log_p_K, exponent))
         surest.append(float(np.exp(log_r_NK.max(axis=1)).mean()))
         sizes_RK[run] = np.exp(log_p_K)
     p_K = sizes_RK.mean(axis=0)
     return {
+        "value": float(np.mean(divergences)),
         "std": float(np.std(divergences)),
         "runs_kl": divergences,
         "p": p_K.tolist(),

@@ -64,7 +64,7 @@ def run(
     watch.finish("measuring")
     result = {**_about(path, read), "seed": settings.seed, "measures": {name: _told(report) for name, report in reports.items()}}
     columns = ("measure", "value", "better is", "std", "it says")
-    rows = [_row(name, report) for name, report in reports.items()]
+    rows = [row for name, report in reports.items() for row in _rows(name, report)]
     note = f"{len(read)} rows × {read.matrix_ND.shape[1]} features of {path}; std is over k-means runs; seed {settings.seed}"
     return Outcome(result, (Table("Fitness", columns, rows, note),))
 
@@ -100,11 +100,20 @@ def _told(report: FitnessReport) -> dict[str, Any]:
     }
 
 
-def _row(name: str, report: FitnessReport) -> tuple[str, ...]:
+def _rows(name: str, report: FitnessReport) -> list[tuple[str, ...]]:
+    """Return a measure's row, and below it that of its number by the paper's letter where it is of another form."""
     better, spread = "larger" if report.larger_is_better else "smaller", report.details.get("std")
     if report.collapsed is not None:
-        return (name, "collapsed", better, "", report.collapsed)
-    return (name, f"{report.value:.4f}", better, "" if spread is None else f"{spread:.4f}", _meaning(name))
+        return [(name, "collapsed", better, "", report.collapsed)]
+    rows: list[tuple[str, ...]] = [
+        (name, f"{report.value:.4f}", better, "" if spread is None else f"{spread:.4f}", _meaning(name))
+    ]
+    letter = report.details.get("paper")
+    if letter is not None and letter != report.value:
+        rows.append(
+            (f"{name} (paper)", f"{letter:.4f}", better, "", "the same by the paper's letter: features as they are, 2σ² = 1")
+        )
+    return rows
 
 
 def _meaning(name: str) -> str:

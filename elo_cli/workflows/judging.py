@@ -45,9 +45,14 @@ class Judgement:
     recorded: Mapping[str, FitnessReport]
 
     def recorded_values(self) -> dict[str, float | None]:
-        """Return each recorded measure's own number, null where it has none; fit for JSON."""
+        """Return each recorded measure's own number, null where it has none; fit for JSON.
+
+        Where zipf was measured in another form than the paper's, its number by the paper's letter is `zipf-paper`.
+        """
         values = {name: report.value for name, report in self.recorded.items() if report.collapsed is None}
-        return {name: values[name] if math.isfinite(values.get(name, math.nan)) else None for name in self.recorded}
+        found = {name: values[name] if math.isfinite(values.get(name, math.nan)) else None for name in self.recorded}
+        letters = [report.details["paper"] for report in (self.guide, *self.recorded.values()) if "paper" in report.details]
+        return found | ({"zipf-paper": letters[0]} if letters else {})
 
 
 def judge(encoder: nn.Module, clip: ClipSettings, material: Material, settings: Settings, precision: Precision) -> Judgement:

@@ -23,7 +23,7 @@ from elo_cli.vectors.scaling import SCALINGS
 from elo_cli.vectors.scaling import scale as plain_scale
 from tests.support.shards import CLIP, ENCODER, PLAIN, write_set
 
-GIVEN = FitnessSettings(clusters=4, runs=3, exponent=1.3, two_sigma_squared=2.0)
+GIVEN = FitnessSettings(clusters=4, runs=3, exponent=1.3, two_sigma_squared=2.0, width="absolute")
 
 
 def rows(count: int = 24, dimension: int = 6) -> Tensor:
@@ -41,6 +41,18 @@ def test_zipf_is_the_fitness_itself(scaling: str) -> None:
     centres = [k_means(scaled_ND, 4, derive(9, "held-out", run) % 2**32).cluster_centers_ for run in range(3)]
     wanted = np.mean([zipf_divergence(scaled_ND, one, exponent=1.3, two_sigma_squared=2.0) for one in centres])
     assert float(objective("zipf", matrix_ND, given, 9)) == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_zipf_under_a_relative_width_is_the_fitness_itself(scaling: str) -> None:
+    given, matrix_ND = GIVEN.model_copy(update={"scaling": scaling, "width": "relative"}), rows()
+    scaled_ND = scale(matrix_ND, scaling).numpy()
+    runs = [k_means(scaled_ND, 4, derive(9, "held-out", run) % 2**32) for run in range(3)]
+    values = [
+        zipf_divergence(scaled_ND, one.cluster_centers_, exponent=1.3, two_sigma_squared=2 * one.inertia_ / len(scaled_ND))
+        for one in runs
+    ]
+    assert float(objective("zipf", matrix_ND, given, 9)) == pytest.approx(np.mean(values), rel=1e-6)
 
 
 @pytest.mark.parametrize("scaling", ["none", "standardize", "unit", "rms"])

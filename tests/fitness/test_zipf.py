@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from elo_cli.core.errors import UsageError
 from elo_cli.core.features import Features
-from elo_cli.core.seeds import numpy_generator
+from elo_cli.core.seeds import derive, numpy_generator
 from elo_cli.fitness import SHELF, FitnessReport, zipf
-from elo_cli.vectors.scaling import SCALINGS
+from elo_cli.vectors.clusters import k_means
+from elo_cli.vectors.scaling import SCALINGS, scale
+
+NOISE = numpy_generator(0, "noise").standard_normal((60, 8))
 
 
 def as_features(matrix_ND: np.ndarray) -> Features:
@@ -78,8 +81,9 @@ def test_far_features_neither_overflow_nor_lose_empty_clusters() -> None:
 
 def test_planted_zipf_scores_near_zero_and_uniform_worse() -> None:
     sizes = [120, 60, 40, 30, 24, 20]  # 1/i of 120
-    law = zipf.measure(as_features(planted(sizes)), seed=0, clusters=6, scaling="none")
-    uniform = zipf.measure(as_features(planted([49] * 6)), seed=0, clusters=6, scaling="none")
+    letter = {"scaling": "none", "width": "absolute"}
+    law = zipf.measure(as_features(planted(sizes)), seed=0, clusters=6, **letter)
+    uniform = zipf.measure(as_features(planted([49] * 6)), seed=0, clusters=6, **letter)
     # k-means falls into a worse optimum in some runs, so the best of the runs is where 0 is seen
     assert min(law.details["runs_kl"]) < 1e-6
     assert max(law.details["p"]) > 0.3
@@ -124,11 +128,40 @@ def first_ids(matrix: np.ndarray) -> tuple[str, ...]:
 
 def test_without_scaling_the_size_does_matter() -> None:
     matrix = planted([60, 30, 20, 15, 12], dimensions=8, spread=0.7, distance=1.0)
-    values = [zipf.measure(as_features(matrix * f), seed=1, clusters=5, runs=2, scaling="none").value for f in (0.01, 1.0)]
-    assert abs(values[0] - values[1]) > 0.01
+
+    def at(factor: float, width: str) -> float:
+        return zipf.measure(as_features(matrix * factor), seed=1, clusters=5, runs=2, scaling="none", width=width).value
+
+    assert abs(at(0.01, "absolute") - at(1.0, "absolute")) > 0.01
+    assert at(0.01, "relative") == pytest.approx(at(1.0, "relative"), rel=1e-4)  # the features are float32
 
 
-NOISE = numpy_generator(0, "noise").standard_normal((60, 8))
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_a_relative_width_is_a_multiple_of_the_distance_to_the_nearest_centre(scaling: str) -> None:
+    features = as_features(planted([60, 30, 20, 15, 12], dimensions=8, spread=0.7, distance=1.0))
+    report = zipf.measure(features, seed=1, clusters=5, runs=3, scaling=scaling, two_sigma_squared=0.5)
+    scaled = scale(np.asarray(features.matrix_ND, np.float64), scaling)
+    for run, value in enumerate(report.details["runs_kl"]):
+        centres = k_means(scaled, 5, derive(1, "zipf", run) % 2**32).cluster_centers_
+        nearest = np.mean([min(float(np.sum((row - centre) ** 2)) for centre in centres) for row in scaled])
+        assert value == pytest.approx(zipf.zipf_divergence(scaled, centres, two_sigma_squared=0.5 * nearest), rel=1e-6, abs=1e-9)
+
+
+def test_rows_that_are_centres_belong_to_one_cluster_alone() -> None:
+    report = zipf.measure(as_features(np.repeat(NOISE[:6], 10, axis=0)), seed=0, clusters=6, runs=3)
+    assert report.collapsed is None and report.details["max_responsibility"] == pytest.approx(1)
+
+
+def test_the_number_by_the_papers_letter_is_told_beside_it() -> None:
+    features = as_features(planted([60, 30, 20, 15, 12], dimensions=8, spread=0.7, distance=1.0))
+    letter = {"scaling": "none", "width": "absolute", "two_sigma_squared": 1.0}
+    paper = zipf.measure(features, seed=1, clusters=5, runs=4, **letter)  # type: ignore[arg-type]
+    assert paper.details["paper"] == paper.value
+    report = zipf.measure(features, seed=1, clusters=5, runs=4)
+    assert report.details["paper"] == paper.value != report.value
+    assert report.details["scaling"] == "unit" and report.details["width"] == "relative"
+
+
 COLLAPSED = {
     "nan": (np.where(np.eye(60, 8) * np.arange(60)[:, None] == 3, np.nan, NOISE), "1 of 60 rows hold NaN"),
     "infinite": (np.where(np.arange(60)[:, None] < 2, np.inf, NOISE), "2 of 60 rows hold NaN"),
@@ -187,6 +220,7 @@ def test_global_random_state_is_left_alone() -> None:
         {"two_sigma_squared": 0.0},
         {"exponent": math.nan},
         {"scaling": "standardise"},
+        {"width": "absolut"},
     ],
 )
 def test_wrong_settings_are_refused_with_a_hint(wrong: dict[str, object]) -> None:

@@ -77,7 +77,7 @@ def test_a_stranger_that_takes_any_settings_gets_all_of_ours(monkeypatch: pytest
 
     monkeypatch.setattr(judging.FITNESS, "take", lambda name: Stranger)
     measure("stranger", noise(5), FitnessSettings(), 0)  # type: ignore[call-arg]
-    assert set(seen) == {"clusters", "exponent", "runs", "two_sigma_squared", "scaling", "labelled_clusters"}
+    assert set(seen) == {"clusters", "exponent", "runs", "two_sigma_squared", "width", "scaling", "labelled_clusters"}
 
 
 def test_one_extraction_of_the_videos_serves_all_measures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +116,9 @@ def test_recorded_values_are_null_where_there_is_none() -> None:
         guide, {"a": guide, "b": FitnessReport(0.0, True, "all rows are equal"), "c": FitnessReport(np.inf, False)}
     )
     assert judgement.recorded_values() == {"a": 1.0, "b": None, "c": None}
+    zipf_too = FitnessReport(0.5, larger_is_better=False, details={"paper": 0.25})
+    assert Judgement(zipf_too, {"a": guide}).recorded_values() == {"a": 1.0, "zipf-paper": 0.25}
+    assert Judgement(guide, {"zipf": zipf_too}).recorded_values() == {"zipf": 0.5, "zipf-paper": 0.25}
 
 
 @pytest.mark.parametrize("change", ["fitness.measure=weak", "fitness.record=[rankme, weak]"])
