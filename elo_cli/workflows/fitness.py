@@ -111,7 +111,7 @@ def _rows(name: str, report: FitnessReport) -> list[tuple[str, ...]]:
     letter = report.details.get("paper")
     if letter is not None and letter != report.value:
         rows.append(
-            (f"{name} (paper)", f"{letter:.4f}", better, "", "the same by the paper's letter: features as they are, 2σ² = 1")
+            (f"{name}-paper", f"{letter:.4f}", better, "", "the same by the paper's letter: features as they are, 2σ² = 1")
         )
     return rows
 

@@ -53,6 +53,7 @@ def test_a_table_for_a_person() -> None:
     shown = elo("fitness", "features.npy", *FEW).stdout
     lines = {line.split()[0]: line for line in shown.splitlines() if line.split()}
     assert "smaller" in lines["zipf"] and "how near the clusters' sizes are to Zipf's law" in lines["zipf"]
+    assert "smaller" in lines["zipf-paper"] and "the paper's letter" in lines["zipf-paper"]
     assert "larger" in lines["rankme"] and "how many directions the features fill" in lines["rankme"]
     assert "how fast the eigenvalues" in lines["alpha-req"]
     assert "60 rows × 12 features" in shown
