@@ -15,6 +15,7 @@ from elo_cli.workflows.leaderboard import ranked
 from elo_cli.workflows.material import about
 from elo_cli.workflows.rungs import Rungs
 from elo_cli.workflows.standing import Round, candidates_an_hour, last_of, rounds_table, sum_up
+from elo_cli.workflows.warm_start import single_terms
 
 
 def plan(*, settings: Settings, out: Path | None) -> Outcome:
@@ -24,18 +25,26 @@ def plan(*, settings: Settings, out: Path | None) -> Outcome:
 
 
 def run(*, settings: Settings, out: Path | None, watch: Watch) -> Outcome:
-    """Look at a search; nothing is written, and nothing is locked.
+    """Look at a search, or at what it does before its first round; nothing is written, and nothing is locked.
 
     Raises:
         DataError: there is none, or its journal is damaged.
     """
     watch.check()
-    directory = RunDirectory(_root(settings, out))
-    rows, log = Journal(directory.evaluations).read(), Journal(directory.log).read()
-    begun = [line for line in log if line.get("event") == "search"]
-    if not begun:
-        raise DataError(f"No search has begun in {directory.root}.", hint="Begin one: elo evolve")
-    search = begun[-1]
+    root = _root(settings, out)
+    for directory in (RunDirectory(root), single_terms(RunDirectory(root))):
+        log = Journal(directory.log).read()
+        if begun := [line for line in log if line.get("event") == "search"]:
+            return _standing(directory, log, begun[-1])
+    if RunDirectory(root).checkpoints.exists():
+        result = {"out": str(root), "state": "learning weights"}
+        return Outcome(result, (Table(f"The search in {root}", ("state",), (("learning weights",),)),))
+    raise DataError(f"No search has begun in {root}.", hint="Begin one: elo evolve")
+
+
+def _standing(directory: RunDirectory, log: Sequence[Mapping[str, Any]], search: Mapping[str, Any]) -> Outcome:
+    """Sum up what the journals of a search say; `search` is the line of its newest start."""
+    rows = Journal(directory.evaluations).read()
     done = _steps_done(rows, search["steps"])
     rate = _steps_a_second([line for line in log if line["time"] >= search["time"]], search)
     left = None if not rate else max(0, search["total"] - done) / rate

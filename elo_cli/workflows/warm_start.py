@@ -33,7 +33,7 @@ def starting_weights(
     The journal of these trainings is in a folder of its own below the search's. Weights are spaced evenly by rank, as CMA-ES uses
     ranks alone; terms of equal score have equal weights, and those that failed the least.
     """
-    home = _home(run)
+    home = single_terms(run)
     home.root.mkdir(exist_ok=True)
     course = single_term_course(terms, rungs)
     return _weights(Evaluating(settings, data, home, terms, course, watch, stage="single terms").run(list(slots)))
@@ -41,11 +41,12 @@ def starting_weights(
 
 def recorded_weights(run: RunDirectory, terms: int) -> list[float] | None:
     """Read back the weights of a run; None where not all terms were trained."""
-    rows = Journal(_home(run).evaluations).read()
+    rows = Journal(single_terms(run).evaluations).read()
     return _weights(rows) if len(rows) == terms else None
 
 
-def _home(run: RunDirectory) -> RunDirectory:
+def single_terms(run: RunDirectory) -> RunDirectory:
+    """Return the directory of the trainings with one term each, within the search's."""
     return RunDirectory(run.root / "single-terms")
 
 

@@ -1,6 +1,7 @@
 """A warm start: every term alone, and then weights that follow what each was worth."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ def test_what_was_found_alone_is_read_back(home: Path) -> None:
     result = elo(f"{LINE} --strategy tournament --out one", home)
     assert result.exit_code == 0, result.stderr
     assert hashes(home / "one", "evaluations.jsonl", "single-terms/evaluations.jsonl") == kept
+
+
+def test_the_status_speaks_of_the_single_terms_before_the_first_round(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "one" / "single-terms", tmp_path / "early" / "single-terms")
+    told = json.loads(elo(f"evolve --status --json --out {tmp_path / 'early'}", home).stdout)
+    assert (told["candidates"], told["of"], told["steps"]) == (4, 4, 4)
+    (tmp_path / "learning" / "checkpoints").mkdir(parents=True)
+    assert "learning weights" in elo(f"evolve --status --out {tmp_path / 'learning'}", home).stdout
 
 
 def test_a_strategy_that_begins_nowhere_is_told_so(home: Path) -> None:
