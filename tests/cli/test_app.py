@@ -93,6 +93,7 @@ def test_each_command_hands_over_what_was_typed(desk: Desk, line: str, expected:
     ("line", "changed"),
     [
         ("evolve --strategy random --seed 4", {"search.strategy": "random", "seed": 4}),
+        ("evolve --accept-version", {"search.accept_version": True}),
         ("proxy-search --strategy grid --candidates 9", {"proxy_search.strategy": "grid", "proxy_search.candidates": 9}),
         ("benchmark x --allow-incomplete", {"benchmark.allow_incomplete": True}),
         ("pretrain --preset small --set pretrain.lr=1e-4", {"pretrain.steps": 20, "pretrain.lr": 1e-4}),
