@@ -43,7 +43,7 @@ def measure(
     runs: int = 20,
     two_sigma_squared: float = 1.0,
     width: str = "relative",
-    scaling: str = "unit",
+    scaling: str = "standardize",
 ) -> FitnessReport:
     """Measure KL(p ‖ q) of Eq. 5, averaged over k-means runs; lower is better, 0 is Zipf's law itself.
 
