@@ -19,7 +19,7 @@ class FitnessSettings(Section):
         "relative", description="unit of 2σ²: 1 (the paper), or the mean squared distance of a video to its nearest centre"
     )
     scaling: Literal["none", "standardize", "unit", "rms", "whiten"] = Field(
-        "unit", description="what is done to the features first; none is the paper's letter"
+        "standardize", description="what is done to the features first; none is the paper's letter"
     )
     videos: int = Field(2000, ge=2, description="videos whose features are judged, at most")
     record: Names = Field(

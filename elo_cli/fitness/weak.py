@@ -30,7 +30,7 @@ NEEDS_LABELS = True
 
 
 def measure(
-    features: Features, *, seed: int, labelled_clusters: int | None = None, runs: int = 20, scaling: str = "unit"
+    features: Features, *, seed: int, labelled_clusters: int | None = None, runs: int = 20, scaling: str = "standardize"
 ) -> FitnessReport:
     """Measure the accuracy of named clusters on rows that did not name them, averaged over runs; larger is better.
 

@@ -6,8 +6,8 @@ Lower is better.
 
 At 2σ² = 1, the paper's letter, the probabilities of Eq. 4 follow the SCALE of the features as much as their structure:
 long vectors make them one-hot, short ones make them uniform, and a search can move the number by growing or shrinking
-features alone. So by default rows are brought to length 1, and 2σ² is a multiple of d², the mean squared distance of a
-video to its nearest centre: of the forms that were tried it ranked losses best by accuracy (docs/log.md). The
+features alone. So by default features are standardised, and 2σ² is a multiple of d², the mean squared distance of a
+video to its nearest centre: of the forms that cannot be won by size it ranked losses best by accuracy (docs/log.md). The
 number by the paper's letter is always recorded beside it.
 
 Shape legend: N videos, D features, K clusters.

@@ -159,7 +159,7 @@ def test_the_number_by_the_papers_letter_is_told_beside_it() -> None:
     assert paper.details["paper"] == paper.value
     report = zipf.measure(features, seed=1, clusters=5, runs=4)
     assert report.details["paper"] == paper.value != report.value
-    assert report.details["scaling"] == "unit" and report.details["width"] == "relative"
+    assert report.details["scaling"] == "standardize" and report.details["width"] == "relative"
 
 
 COLLAPSED = {

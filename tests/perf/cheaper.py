@@ -43,7 +43,7 @@ from elo_cli.workflows.rungs import Rungs
 from tests.perf.ranking import claimed, judged, material, train
 
 FINALISTS, ETA = 2, 4
-NAMES = {"zipf": "zipf standardize k=12 s=1 2σ²=1"}  # those of tests/perf/ranks.py, where they are not the entry's own
+NAMES = {"zipf": "zipf standardize k=12 s=1 2σ²=1d²"}  # those of tests/perf/ranks.py, where they are not the entry's own
 METHODS = ("plain", "rungs", "warm", "random", "gradient", "uniform")
 
 
