@@ -104,10 +104,15 @@ class Course:
         return number in self._final
 
     @property
+    def rounds(self) -> int:
+        """How often the strategy is asked for a whole population."""
+        return self.candidates // self.strategy.population
+
+    @property
     def steps(self) -> int:
         """The steps that all of it trains, if nothing fails."""
-        turns, again = self.candidates // self.strategy.population, self.finalists * self.repeats
-        return turns * self.rungs.cost(self.strategy.population) + again * self.rungs.steps[-1]
+        again = self.finalists * self.repeats
+        return self.rounds * self.rungs.cost(self.strategy.population) + again * self.rungs.steps[-1]
 
     def _finals(self) -> list[Measurement]:
         """List the measurements of the finalists, the best first: of those that were trained to the end."""
@@ -134,7 +139,7 @@ class Course:
 
     def _commits(self) -> Iterator[Row | None]:
         """Yield each row when its turn has come, and None while it has not."""
-        for turn in range(self.candidates // self.strategy.population):
+        for turn in range(self.rounds):
             for rung in range(len(self.rungs.steps)):
                 place = 0
                 # Rung 0 has the whole round, asked for or not; a higher one exists once somebody is sent there.

@@ -85,7 +85,7 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
         "terms": [str(term) for term in terms],
         "lacking": list(lacking),
         "strategy": given.strategy,
-        "rounds": given.rounds,
+        "rounds": course.rounds,
         "population": course.strategy.population,
         "candidates": course.candidates,
         "rungs": list(course.rungs.steps),
@@ -99,7 +99,7 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
     row = (
         given.strategy,
         str(len(terms)),
-        str(given.rounds),
+        str(course.rounds),
         str(course.candidates),
         ", ".join(map(str, course.rungs.steps)),
         str(workers),

@@ -121,7 +121,7 @@ class Standing:
     def over(self) -> list[Round]:
         """Return the rounds that ended since this was asked last; the watch hears of those that have a new row."""
         ended, size = [], self._course.strategy.population
-        while (turn := self._over) < self._course.candidates // size:
+        while (turn := self._over) < self._course.rounds:
             if not all(self._course.is_over(number) for number in range(turn * size, (turn + 1) * size)):
                 break
             self._over += 1

@@ -7,6 +7,7 @@ anew and measured as the candidates of every other strategy are, so that numbers
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elo_cli.core.errors import UsageError
+from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.files import write_json
 from elo_cli.core.seeds import derive, numpy_generator
 from elo_cli.core.settings import Settings
@@ -51,7 +52,11 @@ def learn_weights(
     if run.trajectory.exists():
         return _points(_read(run.trajectory))
     weighing = Weighing(settings, material.videos, terms, precision)
-    weighing.load(run.checkpoints)
+    try:
+        weighing.load(run.checkpoints)
+    except DataError as error:  # all of them are damaged: from the start it comes to the same
+        watch.warn(f"{error.message} The weights are learned from the start.")
+        shutil.rmtree(run.checkpoints)
     given = settings.search
     watch.start("learning weights", settings.proxy.steps, "step")
     for record in weighing.training.run(loader_workers(settings.machine, precision)):
