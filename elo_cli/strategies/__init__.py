@@ -97,27 +97,18 @@ class Ledger:
         self.scores.append(float(score))
 
 
-class Listed:
-    """A strategy that asks for the points of a list, each once, and learns nothing.
+class Unlearned:
+    """What strategies share that learn nothing: they count scores.
 
-    Args:
-        points: (n, d) in [0, 1]; None as long as they are not known: nothing can be asked for then.
+    Attributes:
+        _ledger: counts what is asked for; `ask` belongs to the heir.
     """
 
-    def __init__(self, points: "Sequence[Sequence[float]] | None") -> None:
-        self._points = None if points is None else [starting_point(len(point), point) for point in points]
+    def __init__(self) -> None:
         self._ledger = Ledger()
-        self.population = len(points or ())
-
-    def ask(self) -> "np.ndarray | None":
-        """Return the next point, (d,) in [0, 1]; None after the last."""
-        if self._points is None or self._ledger.asked == len(self._points):
-            return None
-        self._ledger.asked += 1
-        return self._points[self._ledger.asked - 1].copy()
 
     def tell(self, score: float) -> None:
-        """Take a score, which changes nothing.
+        """Count a score.
 
         Raises:
             ValueError: as the shelf's contract says.
@@ -128,9 +119,29 @@ class Listed:
         """Return how many points have been scored."""
         return {"points": float(len(self._ledger.scores))}
 
-    def mean(self) -> "np.ndarray | None":
-        """Return None: nothing is drawn from."""
+    def mean(self) -> None:
+        """Return None: nothing is learned."""
         return None
+
+
+class Listed(Unlearned):
+    """A strategy that asks for the points of a list, each once.
+
+    Args:
+        points: (n, d) in [0, 1]; None as long as they are not known: nothing can be asked for then.
+    """
+
+    def __init__(self, points: "Sequence[Sequence[float]] | None") -> None:
+        super().__init__()
+        self._points = None if points is None else [starting_point(len(point), point) for point in points]
+        self.population = len(points or ())
+
+    def ask(self) -> "np.ndarray | None":
+        """Return the next point, (d,) in [0, 1]; None after the last."""
+        if self._points is None or self._ledger.asked == len(self._points):
+            return None
+        self._ledger.asked += 1
+        return self._points[self._ledger.asked - 1].copy()
 
 
 def population_size(dimensions: int, population: int | None, *, least: int = 1) -> int:

@@ -13,12 +13,12 @@ import numpy as np
 
 from elo_cli.core.errors import UsageError
 from elo_cli.core.seeds import derive, numpy_generator
-from elo_cli.strategies import Ledger, population_size
+from elo_cli.strategies import Unlearned, population_size
 
 ROUNDS = 6  # of the Feistel network; four are a strong permutation already (Luby and Rackoff 1988)
 
 
-class Strategy:
+class Strategy(Unlearned):
     """The points of a lattice, each once.
 
     Args:
@@ -34,33 +34,21 @@ class Strategy:
     def __init__(self, dimensions: int, *, seed: int, population: int | None = None, levels: int = 5) -> None:
         if levels < 2:
             raise UsageError(f"A grid of {levels} levels has nothing to compare.", hint="Set levels to 2 or more.")
+        super().__init__()
         self.population = population_size(dimensions, population)
         self.dimensions = dimensions
         self.levels = levels
         self._seed = seed
-        self._ledger = Ledger()
 
     def ask(self) -> np.ndarray:
         """Return the next point, (d,) in [0, 1]; scores are never needed for it."""
         self._ledger.asked += 1
         return np.array(self._point(self._ledger.asked - 1), dtype=np.float64) / (self.levels - 1)
 
-    def tell(self, score: float) -> None:
-        """Count a score.
-
-        Raises:
-            ValueError: as the shelf's contract says.
-        """
-        self._ledger.take(score)
-
     def state(self) -> dict[str, float]:
         """Return how many points have been scored, and what part of the lattice that is (above 1: more passes)."""
-        points = len(self._ledger.scores)
-        return {"points": float(points), "visited": points / self.levels**self.dimensions}
-
-    def mean(self) -> None:
-        """Return None: nothing is learned."""
-        return None
+        counted = super().state()
+        return counted | {"visited": counted["points"] / self.levels**self.dimensions}
 
     def _point(self, index: int) -> list[int]:
         """Return the levels, (d,) in 0 … levels - 1, of the point that comes at `index`."""

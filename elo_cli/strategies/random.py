@@ -6,12 +6,12 @@ from scipy.stats import qmc
 from elo_cli.core.errors import UsageError
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.shelf import suggest
-from elo_cli.strategies import Ledger, population_size
+from elo_cli.strategies import Unlearned, population_size
 
 SAMPLERS = ("uniform", "sobol")
 
 
-class Strategy:
+class Strategy(Unlearned):
     """Points drawn from the unit cube.
 
     Args:
@@ -28,11 +28,11 @@ class Strategy:
     def __init__(self, dimensions: int, *, seed: int, population: int | None = None, sampler: str = "uniform") -> None:
         if sampler not in SAMPLERS:
             raise UsageError(f"There is no sampler called '{sampler}'.", hint=suggest(sampler, SAMPLERS))
+        super().__init__()
         self.population = population_size(dimensions, population)
         self.dimensions = dimensions
         self._generator = numpy_generator(seed, "strategy", "random")
         self._sobol = qmc.Sobol(dimensions, scramble=True, seed=self._generator) if sampler == "sobol" else None
-        self._ledger = Ledger()
 
     def ask(self) -> np.ndarray:
         """Return the next point, (d,) in [0, 1]; scores are never needed for it."""
@@ -41,19 +41,3 @@ class Strategy:
             return self._generator.random(self.dimensions)
         point_D: np.ndarray = self._sobol.random(1)[0]
         return point_D
-
-    def tell(self, score: float) -> None:
-        """Count a score.
-
-        Raises:
-            ValueError: as the shelf's contract says.
-        """
-        self._ledger.take(score)
-
-    def state(self) -> dict[str, float]:
-        """Return how many points have been scored."""
-        return {"points": float(len(self._ledger.scores))}
-
-    def mean(self) -> None:
-        """Return None: nothing is learned."""
-        return None
