@@ -15,7 +15,7 @@ class FitnessSettings(Section):
     exponent: float = Field(1.0, ge=0, description="s of the Zipf law (the paper is silent)")
     runs: int = Field(20, ge=1, description="k-means runs that are averaged (the paper: 20)")
     two_sigma_squared: float = Field(1.0, gt=0, description="2σ² of Eq. 4, in the unit of width (the paper: 1)")
-    width: Literal["absolute", "relative"] = Field(
+    bandwidth: Literal["absolute", "relative"] = Field(
         "relative", description="unit of 2σ²: 1 (the paper), or the mean squared distance of a video to its nearest centre"
     )
     scaling: Literal["none", "standardize", "unit", "rms", "whiten"] = Field(
@@ -53,10 +53,10 @@ class SearchSettings(Section):
     held_out_objective: Literal["zipf", "rankme", "contrast"] = Field(
         "zipf", description="what gradient lowers on held-out videos (of rankme, minus it)"
     )
-    held_out: float = Field(
+    held_out_share: float = Field(
         0.2, gt=0, lt=1, description="share of the videos that gradient learns weights on, and trains nothing on"
     )
-    held_out_videos: int = Field(128, ge=8, description="of these, so many at most are looked at for each update")
+    held_out_batch: int = Field(128, ge=8, description="of these, so many at most are looked at for each update")
     weights_every: int = Field(5, ge=1, description="steps from one update of the weights to the next, under gradient")
     weights_lr: float = Field(0.03, gt=0, description="Adam's learning rate of the weights, under gradient")
     rungs: int = Field(

@@ -68,15 +68,7 @@ class ClipSampler:
     ) -> None:
         self.clip, self.windows, self.batch, self.seed, self.rank, self.world = clip, windows, batch, seed, rank, world
         self._videos = videos.videos
-        longest = self._videos.longest
-        self._usable = np.flatnonzero(longest >= clip.span)
-        self.too_short = len(longest) - len(self._usable)
-        self._usable = np.setdiff1d(self._usable, list(without))
-        if not len(self._usable):
-            raise DataError(
-                f"A clip spans {clip.span} stored frames, but the longest segment has {longest.max()}.",
-                hint="Lower clip.frames or clip.stride, or preprocess with a higher preprocess.fps or longer segments.",
-            )
+        self._usable = drawable(videos, clip, without)
 
     def draw(self, step: int) -> list[ClipChoice]:
         """Name the clips of one step."""
@@ -127,6 +119,28 @@ def _apart(last: int, extent: int, random: np.random.Generator) -> tuple[int, in
     """
     one, other = (int(start) for start in random.choice(last - extent + 2, 2, replace=False))
     return (one, other - 1 + extent) if one < other else (one - 1 + extent, other)
+
+
+def drawable(videos: VideoSet, clip: ClipSettings, without: Collection[int] = ()) -> np.ndarray:
+    """Return the numbers of the videos that clips can be drawn from, ascending: those with a segment that is long enough.
+
+    Args:
+        without: numbers of videos that are held out.
+
+    Raises:
+        DataError: there is none.
+    """
+    longest = videos.videos.longest
+    usable = np.flatnonzero(longest >= clip.span)
+    if not len(usable):
+        raise DataError(
+            f"A clip spans {clip.span} stored frames, but the longest segment has {longest.max()}.",
+            hint="Lower clip.frames or clip.stride, or preprocess with a higher preprocess.fps or longer segments.",
+        )
+    left = np.setdiff1d(usable, list(without))
+    if not len(left):
+        raise DataError(f"All {len(usable)} videos that are long enough are held out.", hint="Preprocess more videos.")
+    return left
 
 
 @lru_cache(maxsize=4)

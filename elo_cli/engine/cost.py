@@ -57,7 +57,7 @@ def term_costs(
     passes: dict[str, float] = {}
     for name in sorted({name for term in terms for name in term.modalities}):
         stages[name], passes[name] = _encoder(name, encoders, shapes)
-    parts = Parts(stages, shapes, settings, videos, seed=0)
+    parts = Parts(stages, shapes, settings, videos, videos, seed=0)
     return {term: _cost(term, parts, passes) for term in terms}
 
 

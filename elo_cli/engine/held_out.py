@@ -9,8 +9,9 @@ Each is a smooth form of a number that needs no label; smaller is better.
 Shape legend: N videos, 2 clips of each under `contrast`, D features, K clusters.
 """
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from elo_cli.engine.precision import Precision
 from elo_cli.fitness.rankme import EPSILON
 from elo_cli.fitness.zipf import NEAREST
 from elo_cli.vectors.clusters import k_means
-from elo_cli.vectors.scaling import ROUNDING, scaled_or_collapsed
+from elo_cli.vectors.scaling import ROUNDING, collapse, scaled_or_collapsed
 
 TEMPERATURE = 0.1
 
@@ -54,26 +55,26 @@ def gradient(
         TrainingError: the features are collapsed.
     """
     clips = 2 if name == "contrast" else 1
-    tensors = [tensor for _, group in evaluation_clips(reader, videos, Source("rgb"), clips) for tensor in group]
     parameters, training = list(encoder.parameters()), encoder.training
     encoder.eval()
 
-    def features(first: int) -> Tensor:
-        with precision.autocast():
-            found: Tensor = encoder(precision.send(torch.stack(tensors[first : first + batch]))).vector_BD
-        return found.float()
+    def features() -> Iterator[Tensor]:
+        tensors = (tensor for _, group in evaluation_clips(reader, videos, Source("rgb"), clips) for tensor in group)
+        while chunk := list(itertools.islice(tensors, batch)):  # read again for the second pass: clips may be large
+            with precision.autocast():
+                found: Tensor = encoder(precision.send(torch.stack(chunk))).vector_BD
+            yield found.float()
 
     try:
         with torch.no_grad():
-            matrix_ND = torch.cat([features(first) for first in range(0, len(tensors), batch)]).double().cpu()
+            matrix_ND = torch.cat(list(features())).cpu().double()
         matrix_ND.requires_grad_(True)
         value = objective(name, matrix_ND, given, seed)
         (by_feature_ND,) = torch.autograd.grad(value, matrix_ND)
         total = [torch.zeros_like(parameter) for parameter in parameters]
-        for first in range(0, len(tensors), batch):
-            found_ND = features(first)
-            part_ND = by_feature_ND[first : first + batch].to(found_ND)
-            for one, more in zip(total, torch.autograd.grad(found_ND, parameters, part_ND, allow_unused=True), strict=True):
+        for found_ND, part_ND in zip(features(), torch.split(by_feature_ND, batch), strict=True):
+            parts = torch.autograd.grad(found_ND, parameters, part_ND.to(found_ND), allow_unused=True)
+            for one, more in zip(total, parts, strict=True):
                 if more is not None:
                     one += more
     finally:
@@ -93,14 +94,12 @@ def objective(name: str, matrix_ND: Tensor, given: FitnessSettings, seed: int) -
     Raises:
         TrainingError: the features are collapsed.
     """
+    plain_ND = matrix_ND.detach().numpy()
+    _, reason = scaled_or_collapsed(plain_ND, given.scaling, given.clusters) if name == "zipf" else (None, collapse(plain_ND))
+    if reason is not None:
+        raise TrainingError(f"The features of the held-out videos are collapsed: {reason}.")
     if name == "contrast":
         return _contrast(matrix_ND)
-    _, reason = scaled_or_collapsed(matrix_ND.detach().numpy(), given.scaling, given.clusters if name == "zipf" else 1)
-    if reason is not None:
-        raise TrainingError(
-            f"The features of the held-out videos are collapsed: {reason}.",
-            hint="Lower proxy.lr, or learn the weights from another number: --set search.held_out_objective=contrast",
-        )
     if name == "rankme":
         return -_effective_rank(matrix_ND)
     live_ND = scale(matrix_ND, given.scaling)
@@ -134,8 +133,12 @@ def scale(matrix_ND: Tensor, scaling: str) -> Tensor:
 
 def _divergence(scaled_ND: Tensor, centres_KD: Tensor, given: FitnessSettings) -> Tensor:
     """KL(p ‖ q) of Eq. 3 to 5."""
-    distance_NK = (scaled_ND[:, None] - centres_KD).square().sum(2)
-    unit = distance_NK.min(1).values.mean().clamp_min(NEAREST) if given.width == "relative" else 1.0
+    # ‖x‖² - 2 x·c + ‖c‖², centred so that a common offset costs no precision: (N, K) and never (N, K, D).
+    rows_ND, centres_KD = scaled_ND - centres_KD.mean(0), centres_KD - centres_KD.mean(0)
+    square_N1, square_K = rows_ND.square().sum(1, keepdim=True), centres_KD.square().sum(1)
+    distance_NK = (square_N1 - 2 * rows_ND @ centres_KD.T + square_K).clamp_min(0.0)
+    least = NEAREST * scaled_ND.detach().square().sum(1).mean()
+    unit = distance_NK.min(1).values.mean().clamp_min(least) if given.bandwidth == "relative" else 1.0
     log_r_NK = functional.log_softmax(-distance_NK / (given.two_sigma_squared * unit), dim=1)
     log_p_K = (torch.logsumexp(log_r_NK, dim=0) - math.log(len(scaled_ND))).sort(descending=True).values
     log_q_K = -given.exponent * torch.from_numpy(np.log(np.arange(1, len(centres_KD) + 1)))

@@ -8,6 +8,10 @@ AdamW. So, to first order and with P held fixed,
 (Luketina et al. 2016; DARTS, Liu et al. 2019, who differentiate through one step likewise). A weight whose term pulls
 the encoder where F falls is raised. It looks one step ahead and no further: what pays off late is not seen.
 
+P is not fixed: under AdamW, and where gradients are clipped, a step hardly depends on the size of the loss, so that to
+multiply all weights by a number changes nothing, and Σ λ_t dF/dλ_t = 0. What the formula says otherwise is taken out
+(`without_size`): else all weights would drift together whenever training as a whole moves F.
+
 All of these products come from one forward pass that carries the derivative along P ∇F with it (forward-mode
 differentiation), at the price of about one and a half, whatever the number of terms. Finite differences, as DARTS has
 them, were tried: in float32 the terms differ too much for any one step length, and pseudo-labels change under it.
@@ -24,6 +28,7 @@ from torch.func import functional_call
 from torch.optim import AdamW, Optimizer
 
 from elo_cli.core.clip import ClipBatch
+from elo_cli.core.settings import TrainSettings
 from elo_cli.engine.objective import Objective
 
 _RGB = "encoders.rgb."
@@ -73,3 +78,14 @@ def by_weights(objective: Objective, batch: ClipBatch, step: int, direction: Seq
         found = [0.0 if slope is None else -float(slope) for slope in slopes]
     slope_T = torch.tensor(found, dtype=torch.float64)
     return torch.where(torch.isfinite(slope_T), slope_T, 0.0)
+
+
+def ignores_size(optimizer: Optimizer, settings: TrainSettings) -> bool:
+    """Say whether a step stays the same when the loss is multiplied by a number."""
+    return isinstance(optimizer, AdamW) or settings.clip_norm > 0
+
+
+def without_size(slope_T: Tensor, weights_T: Tensor) -> Tensor:
+    """Take out of a gradient by weights what changes the size of the loss: its part along the weights."""
+    square = weights_T.square().sum()
+    return slope_T - weights_T * (slope_T @ weights_T) / square if square > 0 else slope_T

@@ -71,8 +71,9 @@ class Objective(nn.Module):
         settings: the form of the losses.
         encoders: architecture, depth and width.
         shapes: shape of every source's tensor, without the batch.
-        videos: how many videos training draws from.
+        videos: how many videos there are.
         seed: of the first parameters, of shuffled orders and of what terms draw.
+        drawn: how many of the videos training ever draws; all of them by default.
 
     Raises:
         UsageError: no weight is positive.
@@ -86,6 +87,7 @@ class Objective(nn.Module):
         shapes: Mapping[Source, tuple[int, ...]],
         videos: int,
         seed: int,
+        drawn: int | None = None,
     ) -> None:
         super().__init__()
         self.terms = weights.active()
@@ -99,7 +101,7 @@ class Objective(nn.Module):
         self.stages: dict[str, tuple[tuple[int, ...], ...]] = {
             name: stage_shapes(name, encoders, shapes[Source(name)]) for name in read
         }
-        parts = Parts(self.stages, shapes, settings, videos, seed)
+        parts = Parts(self.stages, shapes, settings, videos, videos if drawn is None else drawn, seed)
         losses = {_key(term): _build(term, parts, seed) for term in self.terms}
         self.views = frozenset(view for loss in losses.values() for view in loss.views)
         # A mere target has no encoder; RGB has one even where no term reads it, as it is what training is for.

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from elo_cli.core.settings import MachineSettings, ObjectiveSettings, TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.loader import source_shapes, training_clips
+from elo_cli.data.sampling import drawable
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import Training
 from elo_cli.engine.objective import Objective
@@ -32,7 +33,8 @@ def make_training(
         DataError: no segment is as long as a clip.
     """
     shapes = source_shapes(settings.clip, videos.rates)
-    objective = Objective(weights, objective_settings, settings.encoder, shapes, len(videos.videos), seed)
+    drawn = len(drawable(videos, settings.clip, without))
+    objective = Objective(weights, objective_settings, settings.encoder, shapes, len(videos.videos), seed, drawn)
     clips = training_clips(videos, settings.clip, objective.sources, batch=settings.batch, seed=seed, without=without)
     return Training(objective, clips, settings, precision)
 

@@ -29,9 +29,9 @@ from elo_cli.fitness import FitnessReport
 from elo_cli.vectors.clusters import distinct_centres, k_means, root_mean_square
 from elo_cli.vectors.scaling import check_scaling, scaled_or_collapsed
 
-WIDTHS = ("absolute", "relative")
+BANDWIDTHS = ("absolute", "relative")
 NEAREST = 1e-12  # of the rows' mean squared length: d² is never less, so that rows that are centres divide by something
-_LETTER = {"scaling": "none", "width": "absolute", "two_sigma_squared": 1.0}  # of the paper
+_LETTER = {"scaling": "none", "bandwidth": "absolute", "two_sigma_squared": 1.0}  # of the paper
 
 
 def measure(
@@ -42,7 +42,7 @@ def measure(
     exponent: float = 1.0,
     runs: int = 20,
     two_sigma_squared: float = 1.0,
-    width: str = "relative",
+    bandwidth: str = "relative",
     scaling: str = "standardize",
 ) -> FitnessReport:
     """Measure KL(p ‖ q) of Eq. 5, averaged over k-means runs; lower is better, 0 is Zipf's law itself.
@@ -55,15 +55,15 @@ def measure(
         clusters: k; the paper is silent on it. At least 2, at most N.
         exponent: s of the prior; the paper is silent on it. 0 asks for equal clusters.
         runs: how many k-means runs are averaged; 20 in the paper.
-        two_sigma_squared: 2σ² of Eq. 3, in the unit that `width` names; 1 in the paper.
-        width: `absolute` (the paper's letter), in the squared unit of the scaled features; or `relative`, in
+        two_sigma_squared: 2σ² of Eq. 3, in the unit that `bandwidth` names; 1 in the paper.
+        bandwidth: `absolute` (the paper's letter), in the squared unit of the scaled features; or `relative`, in
             multiples of d², the mean squared distance of a video to its nearest centre, of each run.
         scaling: what is done to features first: `none` (the paper's letter), `standardize`, `unit`, `rms` or
             `whiten`, as `elo_cli.vectors.scaling.scale` says.
 
     Returns:
-        The report, with value in [0, inf) nats; inf when collapsed. Its details hold the settings and
-        `paper` (the value under `none` and `absolute` at 2σ² = 1; None where it is collapsed), `std` over runs,
+        The report, with value in [0, inf) nats; inf when collapsed. Its details hold the settings and, where they are not the
+        paper's letter, `paper` (the value under `none` and `absolute` at 2σ² = 1; None where that is collapsed), `std` over runs,
         `runs_kl`, `p` (mean over runs of the sorted p(c), k numbers that sum to 1),
         `fitted_exponent` (the s under which Zipf's law is nearest to `p`) and `max_responsibility`
         (the mean over videos of max p(c|x), in [1/k, 1]: 1 is one-hot).
@@ -76,19 +76,18 @@ def measure(
         "exponent": exponent,
         "runs": runs,
         "two_sigma_squared": two_sigma_squared,
-        "width": width,
+        "bandwidth": bandwidth,
         "scaling": scaling,
     }
     _check(settings, len(features))
     with threadpool_limits(limits=1):
-        outcome = _scored(features.matrix_ND, settings, seed)
-        if isinstance(outcome, dict):
-            letter = outcome if (settings | _LETTER) == settings else _scored(features.matrix_ND, settings | _LETTER, seed)
-            paper = letter["value"] if isinstance(letter, dict) else None
-            value = outcome.pop("value")
-            return FitnessReport(value, larger_is_better=False, details=settings | {"paper": paper} | outcome)
-        reason = outcome
-    return FitnessReport(math.inf, larger_is_better=False, collapsed=reason, details=settings)
+        outcome, details = _scored(features.matrix_ND, settings, seed), dict(settings)
+        if settings | _LETTER != settings:
+            letter = _scored(features.matrix_ND, settings | _LETTER, seed)
+            details["paper"] = letter["value"] if isinstance(letter, dict) else None
+    if isinstance(outcome, dict):
+        return FitnessReport(outcome.pop("value"), larger_is_better=False, details=details | outcome)
+    return FitnessReport(math.inf, larger_is_better=False, collapsed=outcome, details=details)
 
 
 def zipf_prior(clusters: int, exponent: float) -> np.ndarray:
@@ -119,8 +118,10 @@ def zipf_divergence(
 def _check(settings: dict[str, Any], videos: int) -> None:
     """Refuse settings that make no sense, or that do not fit the number of videos."""
     check_scaling(settings["scaling"])
-    if settings["width"] not in WIDTHS:
-        raise UsageError(f"There is no width called '{settings['width']}'.", hint=suggest(str(settings["width"]), WIDTHS))
+    if settings["bandwidth"] not in BANDWIDTHS:
+        raise UsageError(
+            f"There is no bandwidth called '{settings['bandwidth']}'.", hint=suggest(str(settings["bandwidth"]), BANDWIDTHS)
+        )
     if settings["runs"] < 1:
         raise UsageError(f"zipf cannot average over {settings['runs']} runs.", hint="Set runs to 1 or more; the paper has 20.")
     if not (math.isfinite(settings["two_sigma_squared"]) and settings["two_sigma_squared"] > 0):
@@ -151,7 +152,7 @@ def _scored(matrix_ND: np.ndarray, settings: dict[str, Any], seed: int) -> dict[
         centres_KD = fitted.cluster_centers_
         if not distinct_centres(centres_KD, size):
             return f"fewer rows than the {clusters} clusters are distinct beyond rounding"
-        unit = max(fitted.inertia_ / len(matrix_ND), NEAREST * size**2) if settings["width"] == "relative" else 1.0
+        unit = max(fitted.inertia_ / len(matrix_ND), NEAREST * size**2) if settings["bandwidth"] == "relative" else 1.0
         log_r_NK = _log_responsibilities(matrix_ND, centres_KD, settings["two_sigma_squared"] * unit)
         log_p_K = _log_sizes(log_r_NK)
         divergences.append(_divergence(log_p_K, exponent))

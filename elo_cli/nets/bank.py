@@ -25,6 +25,7 @@ class Bank(nn.Module):
 
     Args:
         videos: how many there are, N.
+        drawn: how many of them training ever draws: the others are too short, or held out.
         dimension: of their vectors, D.
         clusters: k, at most; never more than half of the videos seen.
         clusterings: independent runs of k-means, H.
@@ -47,10 +48,10 @@ class Bank(nn.Module):
     clustered: Tensor
 
     def __init__(
-        self, videos: int, dimension: int, clusters: int, clusterings: int, every: int, momentum: float, seed: int
+        self, videos: int, drawn: int, dimension: int, clusters: int, clusterings: int, every: int, momentum: float, seed: int
     ) -> None:
         super().__init__()
-        self.clusters, self.every, self.momentum, self.seed = clusters, every, momentum, seed
+        self.drawn, self.clusters, self.every, self.momentum, self.seed = drawn, clusters, every, momentum, seed
         self.register_buffer("vectors_ND", torch.zeros(videos, dimension))
         self.register_buffer("seen_N", torch.zeros(videos, dtype=torch.bool))
         self.register_buffer("labels_HN", torch.full((clusterings, videos), -1))
@@ -74,7 +75,7 @@ class Bank(nn.Module):
         self.updates += 1
         seen = int(self.seen_N.sum())
         known = int(self.clustered)
-        complete = seen == len(self.seen_N) > known
+        complete = seen == self.drawn > known
         if seen >= 4 and (seen >= 2 * known or complete or int(self.updates) >= self.every):
             self._cluster(seen)
             return True

@@ -19,7 +19,8 @@ class Parts:
         stages: for each modality the shapes of its encoder's four stages, without the batch.
         shapes: the shape of each source's tensor, without the batch.
         settings: the form of the losses.
-        videos: how many videos training draws from; `ClipBatch.video_B` numbers them.
+        videos: how many videos there are; `ClipBatch.video_B` numbers them.
+        drawn: how many of them training ever draws: the others are too short, or held out.
         seed: of what a term draws while it is built or trained.
     """
 
@@ -27,6 +28,7 @@ class Parts:
     shapes: Mapping[Source, tuple[int, ...]]
     settings: ObjectiveSettings
     videos: int
+    drawn: int
     seed: int
 
     def dimension(self, modality: str) -> int:

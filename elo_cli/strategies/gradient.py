@@ -1,6 +1,6 @@
 """Weights learned by gradient descent while one network trains: the question that the paper's conclusion leaves open.
 
-The learning itself is `elo_cli/workflows/weighing.py`'s, which sees the networks. What comes out of it is a few losses;
+The learning itself is `elo_cli/workflows/weight_learning.py`'s, which sees the networks. What comes out of it is a few losses;
 this entry asks for each of them once, so that they are trained anew and measured as those of every other strategy are.
 """
 

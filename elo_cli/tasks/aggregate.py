@@ -42,7 +42,9 @@ class Aggregation(TermLoss):
         super().__init__([view])
         form = parts.settings.aggregate
         self.view, self.neighbours, self.temperature = view, form.neighbours, form.temperature
-        self.bank = Bank(parts.videos, DIMENSION, form.number, form.clusterings, form.every, form.momentum, parts.seed)
+        self.bank = Bank(
+            parts.videos, parts.drawn, DIMENSION, form.number, form.clusterings, form.every, form.momentum, parts.seed
+        )
         self.embedding = nn.Linear(parts.dimension(view.modality), DIMENSION)
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:

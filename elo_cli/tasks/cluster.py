@@ -41,7 +41,7 @@ class Clustering(TermLoss):
         super().__init__([view])
         self.view = view
         form, dimension = parts.settings.cluster, parts.dimension(view.modality)
-        self.bank = Bank(parts.videos, dimension, form.number, 1, form.every, form.momentum, parts.seed)
+        self.bank = Bank(parts.videos, parts.drawn, dimension, form.number, 1, form.every, form.momentum, parts.seed)
         self.head = nn.Linear(dimension, form.number)
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from elo_cli.core.errors import UsageError
 from elo_cli.core.settings import Settings
 from elo_cli.core.weights import Term
@@ -15,7 +17,7 @@ from elo_cli.workflows.events import Watch
 from elo_cli.workflows.material import Material
 from elo_cli.workflows.rungs import Rungs
 from elo_cli.workflows.warm_start import recorded_weights, starting_weights
-from elo_cli.workflows.weighing import held_out_videos, learn_weights
+from elo_cli.workflows.weight_learning import held_out_videos, learn_weights
 
 
 def learns_weights(settings: Settings) -> bool:
@@ -54,6 +56,7 @@ def begin(
     terms: Sequence[Term],
     rungs: Rungs,
     slots: Sequence[str],
+    precision: Precision,
     watch: Watch,
 ) -> dict[str, Any]:
     """Do it, or go on with it; what was done before is read back.
@@ -62,13 +65,17 @@ def begin(
         worker: the settings of one worker.
         rungs: of the search.
         slots: the device of each worker.
+        precision: of this process, which learns the weights itself.
 
     Returns:
         What the strategy is given besides its settings: `points`, `start` or nothing.
     """
     if learns_weights(settings):
-        precision = Precision.choose(settings.machine)
-        return {"points": learn_weights(settings, material, terms, run, precision, watch)}
+        watch.note("Weights are learned while one network trains; search.rounds, population and rungs mean nothing here.")
+        points = learn_weights(settings, material, terms, run, precision, watch)
+        if precision.device.type == "cuda":
+            torch.cuda.empty_cache()  # the workers need it
+        return {"points": points}
     if settings.search.warm_start:
         return {"start": starting_weights(worker, material.videos.root.absolute(), run, terms, rungs, watch, slots)}
     return {}

@@ -109,7 +109,7 @@ def _rows(name: str, report: FitnessReport) -> list[tuple[str, ...]]:
         (name, f"{report.value:.4f}", better, "" if spread is None else f"{spread:.4f}", _meaning(name))
     ]
     letter = report.details.get("paper")
-    if letter is not None and letter != report.value:
+    if letter is not None:
         rows.append(
             (f"{name}-paper", f"{letter:.4f}", better, "", "the same by the paper's letter: features as they are, 2σ² = 1")
         )

@@ -32,7 +32,7 @@ def _one_round(settings: Settings) -> Settings:
             f"proxy-search tries random or gridded losses, not '{given.strategy}'.",
             hint="For a search that learns: elo evolve --strategy cma-es",
         )
-    search = {"strategy": given.strategy, "rounds": 1, "population": given.candidates, "rungs": 1}
+    search = {"strategy": given.strategy, "rounds": 1, "population": given.candidates, "rungs": 1, "warm_start": False}
     return settings.model_copy(update={"search": settings.search.model_copy(update=search)})
 
 

@@ -158,7 +158,7 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
             watch.warn(f"The environment changed since this run began: {change}")
         slots = list(itertools.islice(itertools.cycle(devices(precision)), workers))
         worker = _of_a_worker(settings, threads)
-        found = begin(settings, worker, material, run, terms, course.rungs, slots, watch)
+        found = begin(settings, worker, material, run, terms, course.rungs, slots, precision, watch)
         course = make_course(settings, len(terms), **found)
         rows = Evaluating(worker, root, run, terms, course, watch).run(slots)
         best = write_results(run, rows, terms, settings.search.strategy)

@@ -31,24 +31,28 @@ def run(*, settings: Settings, out: Path | None, watch: Watch) -> Outcome:
         DataError: there is none, or its journal is damaged.
     """
     watch.check()
-    root = _root(settings, out)
-    for directory in (RunDirectory(root), single_terms(RunDirectory(root))):
-        log = Journal(directory.log).read()
-        if begun := [line for line in log if line.get("event") == "search"]:
-            return _standing(directory, log, begun[-1])
-    if RunDirectory(root).checkpoints.exists():
-        result = {"out": str(root), "state": "learning weights"}
-        return Outcome(result, (Table(f"The search in {root}", ("state",), (("learning weights",),)),))
-    raise DataError(f"No search has begun in {root}.", hint="Begin one: elo evolve")
+    run = RunDirectory(_root(settings, out))
+    log = Journal(run.log).read()
+    state = "done" if run.result.exists() else "under way" if _is_owned(log) else "stopped"
+    for directory in (run, single_terms(run)):
+        lines = Journal(directory.log).read()
+        if begun := [line for line in lines if line.get("event") == "search"]:
+            return _standing(directory, state, lines, begun[-1])
+    learning = [line for line in log if line.get("event") == "learning"]
+    if not learning:
+        raise DataError(f"No search has begun in {run.root}.", hint="Begin one: elo evolve")
+    steps = learning[-1]["steps"]
+    result = {"out": str(run.root), "state": state, "learning_weights": True, "of_steps": steps}
+    row = (state, f"learning weights, {steps} steps")
+    return Outcome(result, (Table(f"The search in {run.root}", ("state", "at"), (row,)),))
 
 
-def _standing(directory: RunDirectory, log: Sequence[Mapping[str, Any]], search: Mapping[str, Any]) -> Outcome:
+def _standing(directory: RunDirectory, state: str, log: Sequence[Mapping[str, Any]], search: Mapping[str, Any]) -> Outcome:
     """Sum up what the journals of a search say; `search` is the line of its newest start."""
     rows = Journal(directory.evaluations).read()
     done = _steps_done(rows, search["steps"])
     rate = _steps_a_second([line for line in log if line["time"] >= search["time"]], search)
     left = None if not rate else max(0, search["total"] - done) / rate
-    state = "done" if directory.result.exists() else "under way" if _is_owned(log) else "stopped"
     hourly = None if not rate else candidates_an_hour(rate, search["total"], search["candidates"])
     rounds = sum_up(rows)
     board = [row for row in ranked(rows) if row["score"] is not None]

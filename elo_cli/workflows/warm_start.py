@@ -33,6 +33,8 @@ def starting_weights(
     The journal of these trainings is in a folder of its own below the search's. Weights are spaced evenly by rank, as CMA-ES uses
     ranks alone; terms of equal score have equal weights, and those that failed the least.
     """
+    if (found := recorded_weights(run, len(terms))) is not None:
+        return found
     home = single_terms(run)
     home.root.mkdir(exist_ok=True)
     course = single_term_course(terms, rungs)

@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 from elo_cli.core.clip import Window
 from elo_cli.core.errors import DataError
 from elo_cli.core.settings import ClipSettings
-from elo_cli.data.sampling import ClipChoice, ClipSampler, even_starts
+from elo_cli.data.sampling import ClipChoice, ClipSampler, drawable, even_starts
 from elo_cli.data.video_set import VideoSet
 from tests.support.shards import CLIP, write_set
 
@@ -132,7 +132,10 @@ def test_the_crop_does_not_depend_on_what_a_loss_reads(videos: VideoSet) -> None
 def test_short_segments_are_passed_over(tmp_path: Path) -> None:
     mixed = write_set(tmp_path / "a", videos=2, segments=1, frames=5, height=2, width=2, deaf=())
     long_enough = ClipSettings(frames=5, stride=1, size=16, future=1, crop_area=(0.5, 1.0), flip=0.5)
-    assert ClipSampler(mixed, long_enough, ALL, 2, 0).too_short == 0
+    assert drawable(mixed, long_enough).tolist() == [0, 1]
+    assert drawable(mixed, long_enough, [0]).tolist() == [1]
+    with pytest.raises(DataError, match="All 2 videos that are long enough are held out"):
+        drawable(mixed, long_enough, [0, 1])
     with pytest.raises(DataError, match="spans 6 stored frames, but the longest segment has 5"):
         ClipSampler(mixed, long_enough.model_copy(update={"frames": 6}), ALL, 2, 0)
 

@@ -23,7 +23,7 @@ from elo_cli.vectors.scaling import SCALINGS
 from elo_cli.vectors.scaling import scale as plain_scale
 from tests.support.shards import CLIP, ENCODER, PLAIN, write_set
 
-GIVEN = FitnessSettings(clusters=4, runs=3, exponent=1.3, two_sigma_squared=2.0, width="absolute")
+GIVEN = FitnessSettings(clusters=4, runs=3, exponent=1.3, two_sigma_squared=2.0, bandwidth="absolute")
 
 
 def rows(count: int = 24, dimension: int = 6) -> Tensor:
@@ -45,7 +45,7 @@ def test_zipf_is_the_fitness_itself(scaling: str) -> None:
 
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_zipf_under_a_relative_width_is_the_fitness_itself(scaling: str) -> None:
-    given, matrix_ND = GIVEN.model_copy(update={"scaling": scaling, "width": "relative"}), rows()
+    given, matrix_ND = GIVEN.model_copy(update={"scaling": scaling, "bandwidth": "relative"}), rows()
     scaled_ND = scale(matrix_ND, scaling).numpy()
     runs = [k_means(scaled_ND, 4, derive(9, "held-out", run) % 2**32) for run in range(3)]
     values = [

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from elo_cli.core.settings import TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
-from elo_cli.engine.hypergradient import by_weights, preconditioned
+from elo_cli.engine.hypergradient import by_weights, ignores_size, preconditioned, without_size
 from elo_cli.engine.objective import Objective
 from elo_cli.tasks import all_terms
 from tests.support.shards import OBJECTIVE, loss, make_clips, make_objective, write_set
@@ -86,6 +87,20 @@ def test_what_is_no_finite_number_moves_no_weight(videos: VideoSet) -> None:
     objective = make(videos)
     direction = [torch.full_like(part, float("inf")) for part in directions(objective)]
     assert torch.isfinite(by_weights(objective, make_clips(videos, objective)[0], 0, direction)).all()
+
+
+def test_to_multiply_all_weights_changes_nothing_where_the_step_ignores_the_size_of_the_loss() -> None:
+    """Clipped SGD on two linear terms, of which one is much steeper: the formula alone has a sign wrong."""
+    slope_T, weights_T = torch.tensor([-0.1, -1.0]), torch.tensor([0.5, 0.5])
+    kept_T = without_size(slope_T, weights_T)
+    assert float(kept_T @ weights_T) == pytest.approx(0, abs=1e-7)
+    assert kept_T[0] > 0 > kept_T[1]
+    zero_T = torch.zeros(2)
+    assert torch.equal(without_size(slope_T, zero_T), slope_T)
+    layer = nn.Linear(2, 2)
+    adamw, sgd = torch.optim.AdamW(layer.parameters()), torch.optim.SGD(layer.parameters())
+    assert ignores_size(adamw, TrainSettings(clip_norm=0.0)) and ignores_size(sgd, TrainSettings(clip_norm=1.0))
+    assert not ignores_size(sgd, TrainSettings(clip_norm=0.0))
 
 
 def test_adamw_is_preconditioned_as_its_own_step() -> None:

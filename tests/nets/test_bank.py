@@ -13,7 +13,7 @@ from elo_cli.nets.bank import Bank
 
 
 def make(videos: int = 12, *, clusters: int = 3, clusterings: int = 2, every: int = 100, momentum: float = 0.5) -> Bank:
-    return Bank(videos, 4, clusters, clusterings, every, momentum, seed=0)
+    return Bank(videos, videos, 4, clusters, clusterings, every, momentum, seed=0)
 
 
 def everyone(count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -25,7 +25,7 @@ def make_parts(settings: ObjectiveSettings | None = None) -> Parts:
         shapes |= {Source(modality): shape, Source(modality, "shifted"): shape, Source(modality, "future"): short}
     shapes[Source("flow", "clip", True)] = CLIP_SHAPES["flow"]
     stages = {name: SOUND_STAGES if name == "audio" else CLIP_STAGES for name in MODALITIES}
-    return Parts(stages, shapes, settings or ObjectiveSettings(), VIDEOS, seed=0)
+    return Parts(stages, shapes, settings or ObjectiveSettings(), VIDEOS, VIDEOS, seed=0)
 
 
 def make_encoding(modality: str, clips: int, generator: torch.Generator) -> Encoding:

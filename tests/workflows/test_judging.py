@@ -77,7 +77,7 @@ def test_a_stranger_that_takes_any_settings_gets_all_of_ours(monkeypatch: pytest
 
     monkeypatch.setattr(judging.FITNESS, "take", lambda name: Stranger)
     measure("stranger", noise(5), FitnessSettings(), 0)  # type: ignore[call-arg]
-    assert set(seen) == {"clusters", "exponent", "runs", "two_sigma_squared", "width", "scaling", "labelled_clusters"}
+    assert set(seen) == {"clusters", "exponent", "runs", "two_sigma_squared", "bandwidth", "scaling", "labelled_clusters"}
 
 
 def test_one_extraction_of_the_videos_serves_all_measures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from elo_cli.run.journal import Journal
 from tests.support.commands import SETTINGS, elo, hashes, write_films
 
 LINE = "evolve --set search.warm_start=true --set search.rounds=1 --set search.rungs=2 --set search.reduction=2"
@@ -44,11 +45,17 @@ def test_what_was_found_alone_is_read_back(home: Path) -> None:
 
 
 def test_the_status_speaks_of_the_single_terms_before_the_first_round(home: Path, tmp_path: Path) -> None:
-    shutil.copytree(home / "one" / "single-terms", tmp_path / "early" / "single-terms")
-    told = json.loads(elo(f"evolve --status --json --out {tmp_path / 'early'}", home).stdout)
-    assert (told["candidates"], told["of"], told["steps"]) == (4, 4, 4)
-    (tmp_path / "learning" / "checkpoints").mkdir(parents=True)
-    assert "learning weights" in elo(f"evolve --status --out {tmp_path / 'learning'}", home).stdout
+    early = tmp_path / "early"
+    shutil.copytree(home / "one" / "single-terms", early / "single-terms")
+    Journal(early / "log.jsonl").append({"event": "start", "time": 1.0})
+    told = json.loads(elo(f"evolve --status --json --out {early}", home).stdout)
+    assert (told["state"], told["candidates"], told["of"], told["steps"]) == ("under way", 4, 4, 4)
+    learning = tmp_path / "learning"
+    learning.mkdir()
+    Journal(learning / "log.jsonl").extend([{"event": "start", "time": 1.0}, {"event": "learning", "time": 2.0, "steps": 30}])
+    assert "under way  learning weights, 30 steps" in " ".join(elo(f"evolve --status --out {learning}", home).stdout.split("\n"))
+    Journal(learning / "log.jsonl").append({"event": "end", "time": 3.0})
+    assert json.loads(elo(f"evolve --status --json --out {learning}", home).stdout)["state"] == "stopped"
 
 
 def test_a_strategy_that_begins_nowhere_is_told_so(home: Path) -> None:

@@ -11,12 +11,12 @@ from elo_cli.core.errors import UsageError
 from elo_cli.core.settings import Settings
 from elo_cli.data.video_set import VideoSet
 from elo_cli.workflows.material import served_terms
-from elo_cli.workflows.weighing import Weighing, held_out_videos
+from elo_cli.workflows.weight_learning import WeightLearning, held_out_videos
 from tests.support.commands import SETTINGS, elo, hashes, write_films
 from tests.support.shards import PLAIN, write_set
 
 MORE = (
-    "search.strategy=gradient", "search.held_out=0.5", "search.weights_every=1", "search.held_out_objective=contrast",
+    "search.strategy=gradient", "search.held_out_share=0.5", "search.weights_every=1", "search.held_out_objective=contrast",
     "proxy.steps=6", "proxy.checkpoint_every=2", "proxy.optimizer=adamw", "search.weights_lr=0.1",
 )  # fmt: skip
 
@@ -32,11 +32,11 @@ def settings(tmp_path: Path) -> Settings:
     return resolve(None, tmp_path / "given.yaml", list(MORE), 0)
 
 
-def weighing(settings: Settings, videos: VideoSet) -> Weighing:
-    return Weighing(settings, videos, served_terms(settings.objective, videos)[0], PLAIN)
+def learning(settings: Settings, videos: VideoSet) -> WeightLearning:
+    return WeightLearning(settings, videos, served_terms(settings.objective, videos)[0], PLAIN)
 
 
-def go_on(one: Weighing, until: int) -> Weighing:
+def go_on(one: WeightLearning, until: int) -> WeightLearning:
     for record in one.training.run(0):
         if record.step + 1 < one.settings.proxy.steps:
             one.update()
@@ -46,12 +46,12 @@ def go_on(one: Weighing, until: int) -> Weighing:
 
 
 def test_a_resumed_learning_is_the_learning(settings: Settings, videos: VideoSet, tmp_path: Path) -> None:
-    whole = go_on(weighing(settings, videos), 6)
+    whole = go_on(learning(settings, videos), 6)
     assert len(whole.values) == 5 and len(whole.trajectory) == 6
     for stop in (1, 3):
-        cut = go_on(weighing(settings, videos), stop)
+        cut = go_on(learning(settings, videos), stop)
         cut.save(tmp_path / str(stop))
-        resumed = weighing(settings, videos)
+        resumed = learning(settings, videos)
         resumed.load(tmp_path / str(stop))
         go_on(resumed, 6)
         assert np.array_equal(whole.trajectory, resumed.trajectory)
@@ -66,13 +66,13 @@ def test_a_resumed_learning_is_the_learning(settings: Settings, videos: VideoSet
 def test_no_clip_is_drawn_from_a_held_out_video(settings: Settings, videos: VideoSet) -> None:
     kept = set(held_out_videos(settings, videos).tolist())
     assert len(kept) == 9 and kept != set(range(9))
-    clips = weighing(settings, videos).training.clips
+    clips = learning(settings, videos).training.clips
     drawn = {int(video) for step in range(12) for video in clips[step].video_B}
     assert drawn == set(range(18)) - kept
 
 
 def test_too_few_held_out_videos_are_refused(settings: Settings, videos: VideoSet) -> None:
-    few = settings.model_copy(update={"search": settings.search.model_copy(update={"held_out": 0.3})})
+    few = settings.model_copy(update={"search": settings.search.model_copy(update={"held_out_share": 0.3})})
     with pytest.raises(UsageError, match="5 held-out videos of 18; 8 are needed"):
         held_out_videos(few, videos)
 
@@ -81,7 +81,7 @@ def test_a_search_by_gradient_measures_what_it_learned(tmp_path: Path) -> None:
     (tmp_path / "elo.yaml").write_text(SETTINGS)
     write_films(tmp_path / "videos", 12)
     assert elo("preprocess videos", tmp_path).exit_code == 0
-    line = "evolve --strategy gradient " + " ".join(f"--set {one}" for one in MORE[1:]) + " --set search.held_out=0.7"
+    line = "evolve --strategy gradient " + " ".join(f"--set {one}" for one in MORE[1:]) + " --set search.held_out_share=0.7"
     plan = elo(f"{line} --dry-run --json", tmp_path)
     assert plan.exit_code == 0, plan.stderr
     assert (json.loads(plan.stdout)["candidates"], json.loads(plan.stdout)["steps"]) == (3, 6 * 4)

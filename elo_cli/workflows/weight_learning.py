@@ -8,6 +8,7 @@ anew and measured as the candidates of every other strategy are, so that numbers
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elo_cli.core.errors import DataError, UsageError
+from elo_cli.core.errors import DataError, Stopped, TrainingError, UsageError
 from elo_cli.core.files import write_json
 from elo_cli.core.seeds import derive, numpy_generator
 from elo_cli.core.settings import Settings
@@ -23,18 +24,23 @@ from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.held_out import gradient
-from elo_cli.engine.hypergradient import by_weights, preconditioned
+from elo_cli.engine.hypergradient import by_weights, ignores_size, preconditioned, without_size
 from elo_cli.engine.loop import Training
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers, make_training
 from elo_cli.run.checkpoint import load_newest, save_checkpoint
 from elo_cli.run.directory import RunDirectory
+from elo_cli.run.journal import Journal
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.material import Material
 
 _FIRST = 0.5
 _BETAS = (0.5, 0.999)  # those of DARTS
 _LEAST = 8  # held-out videos: of fewer no objective says anything
+_MEND = (
+    "Begin anew (--fresh) with a lower proxy.lr, with objective.distance=mean and objective.scale=initial, or with another"
+    " search.held_out_objective, such as contrast."
+)
 
 
 def learn_weights(
@@ -51,48 +57,68 @@ def learn_weights(
     """
     if run.trajectory.exists():
         return _points(_read(run.trajectory))
-    weighing = Weighing(settings, material.videos, terms, precision)
+    learning = WeightLearning(settings, material.videos, terms, precision)
     try:
-        weighing.load(run.checkpoints)
+        learning.load(run.checkpoints)
     except DataError as error:  # all of them are damaged: from the start it comes to the same
         watch.warn(f"{error.message} The weights are learned from the start.")
         shutil.rmtree(run.checkpoints)
-    given = settings.search
-    watch.start("learning weights", settings.proxy.steps, "step")
-    for record in weighing.training.run(loader_workers(settings.machine, precision)):
-        done = record.step + 1
-        if done % given.weights_every == 0 and done < settings.proxy.steps:
-            weighing.update()
-        if done % settings.proxy.checkpoint_every == 0:
-            weighing.save(run.checkpoints)
-        figures = {"loss": record.loss} | ({given.held_out_objective: weighing.values[-1]} if weighing.values else {})
-        watch.advance("learning weights", done, figures)
-        watch.check()
+    for damaged in learning.passed_over:
+        watch.warn(f"A damaged checkpoint is passed over: {damaged}")
+    given, total = settings.search, settings.proxy.steps
+    Journal(run.log).append({"event": "learning", "time": time.time(), "steps": total, "done": learning.training.done})
+    watch.start("learning weights", total, "step")
+    try:
+        for record in learning.training.run(loader_workers(settings.machine, precision)):
+            done = record.step + 1
+            if done % given.weights_every == 0 and done < total:
+                learning.update()
+            if done % settings.proxy.checkpoint_every == 0:
+                learning.save(run.checkpoints)
+            figures = {given.held_out_objective: learning.values[-1]} if learning.values else {}
+            watch.advance("learning weights", done, {"loss": record.loss} | figures)
+            watch.check()
+    except Stopped:
+        learning.save(run.checkpoints)
+        raise
+    except TrainingError as error:
+        raise TrainingError(error.message, hint=_MEND) from error
     watch.finish("learning weights")
     told = {"terms": [str(term) for term in terms], "every": given.weights_every, "objective": given.held_out_objective}
-    write_json(run.trajectory, {**told, "values": weighing.values, "weights": [row.tolist() for row in weighing.trajectory]})
-    return _points(weighing.trajectory)
+    write_json(run.trajectory, {**told, "values": learning.values, "weights": [row.tolist() for row in learning.trajectory]})
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # the trajectory is all that is needed of it
+    return _points(learning.trajectory)
 
 
 def held_out_videos(settings: Settings, videos: VideoSet) -> np.ndarray:
     """Draw the numbers of the videos that the weights are learned on and the network is not, ascending.
 
     Raises:
-        UsageError: they are too few.
+        UsageError: they are too few, or what is left is less than a batch, or no weight would ever move.
     """
     given, total = settings.search, len(videos.videos)
-    number = int(given.held_out * total)
+    number = int(given.held_out_share * total)
     least = max(_LEAST, settings.fitness.clusters if given.held_out_objective == "zipf" else 0)
-    if min(number, given.held_out_videos) < least:
+    if (seen := min(number, given.held_out_batch)) < least:
         raise UsageError(
-            f"Weights would be learned on {min(number, given.held_out_videos)} held-out videos of {total}; {least} are needed.",
-            hint="Raise search.held_out or search.held_out_videos, lower fitness.clusters, or preprocess more videos.",
+            f"Weights would be learned on {seen} held-out videos of {total}; {least} are needed.",
+            hint="Raise search.held_out_share or search.held_out_batch, lower fitness.clusters, or preprocess more videos.",
+        )
+    if total - number < settings.proxy.batch:
+        raise UsageError(
+            f"With {number} videos held out, {total - number} are left to train on: less than a batch of {settings.proxy.batch}.",
+            hint="Lower search.held_out_share or proxy.batch, or preprocess more videos.",
+        )
+    if given.weights_every >= settings.proxy.steps:
+        raise UsageError(
+            f"The weights would not move once: every {given.weights_every} steps of {settings.proxy.steps}.",
+            hint="Lower search.weights_every, or raise proxy.steps.",
         )
     order = numpy_generator(settings.seed, "held-out").permutation(total)
     return np.sort(order[:number])
 
 
-class Weighing:
+class WeightLearning:
     """A training whose weights move; its state is that of the training, the weights, and Adam's.
 
     Args:
@@ -104,12 +130,14 @@ class Weighing:
     Attributes:
         trajectory: the weights at the start and after each update, (T,) each.
         values: of the objective at each update.
+        passed_over: newer checkpoints that were damaged, each with the reason.
     """
 
     def __init__(self, settings: Settings, videos: VideoSet, terms: Sequence[Term], precision: Precision) -> None:
         self.settings = settings
         self.trajectory: list[np.ndarray] = [np.full(len(terms), _FIRST)]
         self.values: list[float] = []
+        self.passed_over: list[str] = []
         numbers = held_out_videos(settings, videos)
         self.training: Training = make_training(
             LossWeights.uniform(terms, _FIRST),
@@ -134,7 +162,7 @@ class Weighing:
         settings, training = self.settings, self.training
         encoder = training.objective.encoders["rgb"]
         count = len(self.values)
-        chosen = numpy_generator(settings.seed, "held-out", count).permutation(self._numbers)[: settings.search.held_out_videos]
+        chosen = numpy_generator(settings.seed, "held-out", count).permutation(self._numbers)[: settings.search.held_out_batch]
         value, found = gradient(
             settings.search.held_out_objective,
             encoder,
@@ -147,7 +175,10 @@ class Weighing:
         )
         direction = preconditioned(found, list(encoder.parameters()), training.optimizer)
         batch = training.send(training.clips[training.done])  # the next one
-        self._weights_T.grad = by_weights(training.objective, batch, training.done, direction)
+        slope_T = by_weights(training.objective, batch, training.done, direction)
+        if ignores_size(training.optimizer, training.settings):
+            slope_T = without_size(slope_T, self._weights_T.detach())
+        self._weights_T.grad = slope_T
         self._adam.step()
         with torch.no_grad():
             self._weights_T.clamp_(0.0, 1.0)
@@ -156,9 +187,9 @@ class Weighing:
 
     def save(self, folder: Path) -> None:
         """Save all of it."""
-        tensors = {"weighing:trajectory": torch.from_numpy(np.stack(self.trajectory))}
+        tensors = {"learning:trajectory": torch.from_numpy(np.stack(self.trajectory))}
         state = self._adam.state.get(self._weights_T, {})
-        tensors |= {f"weighing:{name}": value for name, value in state.items()}
+        tensors |= {f"learning:{name}": value for name, value in state.items()}
         save_checkpoint(folder, self.training.done, self.training.tensors() | tensors, {"values": self.values})
 
     def load(self, folder: Path) -> None:
@@ -166,9 +197,10 @@ class Weighing:
         checkpoint = load_newest(folder)
         if checkpoint is None:
             return
+        self.passed_over = checkpoint.skipped
         own: dict[str, Tensor] = {}
-        for key in [key for key in checkpoint.tensors if key.startswith("weighing:")]:
-            own[key.removeprefix("weighing:")] = checkpoint.tensors.pop(key)
+        for key in [key for key in checkpoint.tensors if key.startswith("learning:")]:
+            own[key.removeprefix("learning:")] = checkpoint.tensors.pop(key)
         self.training.load(checkpoint.step, checkpoint.tensors)
         trajectory = list(own.pop("trajectory").numpy())
         self.values = checkpoint.state["values"]
