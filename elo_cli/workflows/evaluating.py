@@ -18,6 +18,7 @@ from elo_cli.run.journal import Journal
 from elo_cli.workflows.candidate import Candidate, Evaluation, evaluate
 from elo_cli.workflows.course import Course, Measurement, Row, score_of
 from elo_cli.workflows.events import Watch
+from elo_cli.workflows.places import Places
 
 
 class Evaluating:
@@ -44,16 +45,16 @@ class Evaluating:
         self._retried: set[Measurement] = set()
         self._done = 0  # steps
 
-    def run(self, slots: list[str]) -> list[Row]:
+    def run(self, places: Places) -> list[Row]:
         """Evaluate all candidates; return the rows in the order of the journal.
 
         Args:
-            slots: the device of each worker.
+            places: where they train.
 
         Raises:
             DataError: the journal holds other losses than this search proposes.
         """
-        given, course = self.settings.search, self.course
+        given, course, slots = self.settings.search, self.course, list(places.devices)
         if self._recorded:
             known = len({what.number for what in self._recorded})
             self.watch.note(
@@ -71,8 +72,10 @@ class Evaluating:
                 "workers": len(slots),
             }
         )
-        limits = Limits(item_seconds=given.stalled_seconds)
-        pool: Executor[Candidate, tuple[Measurement, Evaluation]] = make_executor(given.engine, evaluate, len(slots), limits)
+        limits = Limits(item_seconds=given.stalled_seconds, hosts=1)  # what went down is told here, and tried again
+        pool: Executor[Candidate, tuple[Measurement, Evaluation]] = make_executor(
+            given.engine, evaluate, len(slots), limits, places.needs
+        )
 
         def hand_out() -> None:
             while slots and (what := self._next()) is not None:

@@ -5,7 +5,6 @@ recorded scores, and goes on where it was. Candidates that were under way go on 
 """
 
 import inspect
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ from elo_cli.core.search_settings import SearchSettings
 from elo_cli.core.seeds import derive
 from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights
-from elo_cli.engine.precision import Precision
 from elo_cli.run.directory import RunDirectory
-from elo_cli.run.environment import processors
 from elo_cli.strategies import SHELF as STRATEGIES
 from elo_cli.strategies import Strategy
 from elo_cli.workflows.candidate import step_seconds
@@ -35,6 +32,7 @@ from elo_cli.workflows.material import (
     served_terms,
     spending,
 )
+from elo_cli.workflows.places import Places
 from elo_cli.workflows.rungs import Rungs
 from elo_cli.workflows.search_pictures import draw_pictures
 
@@ -65,8 +63,9 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
     terms, lacking = served_terms(settings.objective, material.videos)
     strategy, given = make_strategy(settings, len(terms)), settings.search
     course = make_course(settings, strategy)
-    workers = worker_count(settings, Precision.choose(settings.machine))
-    each = step_seconds(LossWeights.uniform(terms), settings.proxy, settings, material)
+    places = Places.of(settings)
+    elsewhere = places.needs.gpus > 0  # on GPUs that this machine may not have
+    each = None if elsewhere else step_seconds(LossWeights.uniform(terms), settings.proxy, settings, material)
     seconds = None if each is None else each * course.steps
     result = {
         "terms": [str(term) for term in terms],
@@ -77,7 +76,7 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
         "candidates": course.candidates,
         "rungs": list(course.rungs.steps),
         "steps": course.steps,
-        "workers": workers,
+        "workers": len(places.devices),
         "videos": len(material.videos.videos),
         "estimated_seconds": seconds,
         "out": str(out),
@@ -89,31 +88,12 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
         str(given.rounds),
         str(course.candidates),
         ", ".join(map(str, course.rungs.steps)),
-        str(workers),
+        str(result["workers"]),
         str(result["videos"]),
         about(seconds),
         str(out),
     )
     return Outcome(result, (Table("The search would do", columns, (row,)),))
-
-
-def worker_count(settings: Settings, precision: Precision) -> int:
-    """Say how many candidates train side by side on this machine: one on each processor, or a few on each GPU."""
-    given = settings.search
-    if given.workers != "auto":
-        return given.workers
-    if precision.device.type == "cpu":
-        return processors()
-    return len(devices(precision)) * given.workers_per_device
-
-
-def devices(precision: Precision) -> list[str]:
-    """List the devices that candidates are spread over: the one that was named, or all GPUs."""
-    import torch
-
-    if str(precision.device) != "cuda":
-        return [str(precision.device)]
-    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
 
 
 def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, watch: Watch) -> Outcome:
@@ -124,42 +104,36 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
     """
     root = dataset_root(settings, data)
     material = open_material(root)
-    precision = Precision.choose(settings.machine)
     check_fitness(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
     if lacking:
         watch.note(f"The preprocessed set has no {' and no '.join(lacking)}: the terms that read it are left out.")
     check_clips(material, settings.proxy.clip)  # before the directory is made, which binds to these settings
     strategy = make_strategy(settings, len(terms))
-    workers = worker_count(settings, precision)
-    threads = max(1, precision.threads // workers) if settings.machine.threads == "auto" else precision.threads
-    opened = RunDirectory.open(
-        out, _stored(settings, material, precision), command=command_line(), fresh=fresh, free=FREE, threads=threads
-    )
+    places = Places.of(settings)
+    stored = {**_stored(settings, material), "computed": places.computed}
+    opened = RunDirectory.open(out, stored, command=command_line(), fresh=fresh, free=FREE, threads=places.threads)
     course = make_course(settings, strategy)
     with spending() as spent, opened as run:
         for change in run.environment_changes:
             watch.warn(f"The environment changed since this run began: {change}")
-        slots = list(itertools.islice(itertools.cycle(devices(precision)), workers))
-        rows = Evaluating(_of_a_worker(settings, threads), root, run, terms, course, watch).run(slots)
+        rows = Evaluating(_of_a_worker(settings, places), root, run, terms, course, watch).run(places)
         best = write_results(run, rows, terms, settings.search.strategy)
         draw_pictures(run, rows, best, terms)
         write_json(run.result, {"candidates": course.candidates, "best": best})
     return outcome(run, rows, best, spent)
 
 
-def _of_a_worker(settings: Settings, threads: int) -> Settings:
+def _of_a_worker(settings: Settings, places: Places) -> Settings:
     """Say what a worker needs to know, which may stand in another directory."""
     fitness = settings.fitness
     if fitness.labelled is not None:
         fitness = fitness.model_copy(update={"labelled": str(Path(fitness.labelled).absolute())})
-    machine = settings.machine.model_copy(update={"threads": threads})
-    return settings.model_copy(update={"machine": machine, "fitness": fitness})
+    return settings.model_copy(update={"machine": places.machine, "fitness": fitness})
 
 
-def _stored(settings: Settings, material: Material, precision: Precision) -> dict[str, Any]:
+def _stored(settings: Settings, material: Material) -> dict[str, Any]:
     """What must be the same when the search goes on."""
     dump = settings.model_dump(mode="json")
     kept = {key: dump[key] for key in ("seed", "objective", "proxy", "fitness", "search", "machine")}
-    data = {"data": material.fingerprint, **labelled_fingerprint(settings)}
-    return {**kept, **data, "computed": precision.describe()}
+    return {**kept, "data": material.fingerprint, **labelled_fingerprint(settings)}
