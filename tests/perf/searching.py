@@ -21,6 +21,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,9 +121,13 @@ class WorkersMemory:
 
     def __init__(self) -> None:
         self.pss = self.rss = 0.0
+        self._next = 0.0
 
     def look(self, processes: Collection[int]) -> None:
-        """Look at the workers among some processes."""
+        """Look at the workers among some processes, at most twice a second: the system counts pages for each look."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + 0.5
         pss = rss = 0.0
         for process in processes:
             with contextlib.suppress(OSError):
