@@ -185,10 +185,10 @@ def main() -> None:
     if processors() < 2:
         sys.exit("Two workers need two processors.")
     roots = made(given.cache.absolute(), 60 if given.quick else HEAP)
-    search = Search(5, 4) if given.quick else Search(8, 30)
+    search = Search(5, 4) if given.quick else Search(8, 20)
     sections: dict[str, Callable[[], list[Row]]] = {
         "workers": functools.partial(side_by_side, roots[0], search, rounds),
-        "memory": functools.partial(memory, roots, Search(4, search.steps), 1 if given.quick else 2),
+        "memory": functools.partial(memory, roots, Search(4, search.steps), 1),
     }
     for part in given.only:
         show(part, sections[part]())
