@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 SHARED = ROOT / ".nox" / "shared"
 MINIMUMS = ROOT / ".nox" / "minimums-shared"
+MEASURED = ["preprocessing", "training", "fitness", "searching"]  # files of tests/perf
 
 
 def locked(package: str) -> str:
@@ -114,9 +115,9 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", default=False)
-@nox.parametrize("what", ["preprocessing", "training", "fitness"], ids=["preprocessing", "training", "fitness"])
+@nox.parametrize("what", MEASURED, ids=MEASURED)
 def perf(session: nox.Session, what: str) -> None:
-    """Measure preprocessing, training steps and fitness measures; needs a quiet machine (docs/speed.md)."""
+    """Measure preprocessing, training steps, fitness measures and searches; needs a quiet machine (docs/speed.md)."""
     run(session, shared(session), "python", "-m", f"tests.perf.{what}", *session.posargs)
 
 

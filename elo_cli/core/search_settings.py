@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from elo_cli.core.section import Names, Section, Workers
 
@@ -35,7 +35,9 @@ class SearchSettings(Section):
     """The search over losses."""
 
     # What decides how the work is done, and nothing of what is searched.
-    OPERATION: ClassVar = frozenset({"engine", "workers", "workers_per_device", "stalled_seconds", "accept_version"})
+    OPERATION: ClassVar = frozenset(
+        {"engine", "workers", "workers_per_device", "gpus_per_candidate", "stalled_seconds", "accept_version"}
+    )
 
     strategy: str = Field("cma-es", description="a file of elo_cli/strategies")
     rounds: int = Field(250, ge=1, description="ask/tell rounds (the paper: 250 with CMA-ES)")
@@ -70,10 +72,22 @@ class SearchSettings(Section):
     engine: str = Field("local", description="what spreads the candidates: a file of elo_cli/executors")
     workers: Workers = "auto"
     workers_per_device: int = Field(1, ge=1, le=64, description="candidates that share one GPU")
+    gpus_per_candidate: float | None = Field(
+        None, ge=0, description="GPUs that a candidate asks Ray for; null: one, or its part of one, where the cluster has some"
+    )
     stalled_seconds: float = Field(600.0, gt=0, description="time without a step after which a candidate counts as hung")
     accept_version: bool = Field(
         False, description="go on under another version of the strategy's library, if it proposes the recorded losses alike"
     )
+
+    @model_validator(mode="after")
+    def _possible(self) -> "SearchSettings":
+        gpus = self.gpus_per_candidate
+        if gpus is not None and self.engine == "local":
+            raise ValueError("gpus_per_candidate is for the engine ray; on this machine workers_per_device shares a GPU")
+        if gpus is not None and gpus > 1 and gpus % 1:
+            raise ValueError(f"gpus_per_candidate is a part of one GPU, or a whole number of them, and not {gpus:g}")
+        return self
 
 
 class ProxySearchSettings(Section):

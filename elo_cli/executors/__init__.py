@@ -1,6 +1,7 @@
 """Executors: how jobs are spread over processes and machines.
 
-An entry is a module with a class `Pool`; see the protocol `Executor`. What it runs is a function that
+An entry is a module with a class `Pool`; see the protocol `Executor`. One that brings jobs to other machines has a
+function `machines() -> list[Machine]` too; without it all workers are on this one. What is run is a function that
 is importable by name, `function(job, report) -> result`, which calls `report(item, stage)` before each
 item of its job and again where a new stage of it begins. Decoders die of some files. So each job runs
 in a process of its own kind of risk: one that dies, hangs or takes too much memory is replaced, and
@@ -15,6 +16,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 from elo_cli.core.shelf import Shelf
 
 SHELF = Shelf("elo_cli.executors", "executor")
+_ROUNDING = 1e-6  # ten times a tenth of a GPU is one
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -49,11 +51,47 @@ class Limits:
             and the machine does not swap. Shared memory and mapped files do not count. Linux only:
             elsewhere memory is not bounded.
         start_seconds: time for a process to start and to import the module of its function.
+        hosts: a job is lost when what holds its worker, such as a whole machine, has gone down so many times.
     """
 
     item_seconds: float
     memory_bytes: int | None = None
     start_seconds: float = 300.0
+    hosts: int = 3
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What one of the machines has that jobs are spread over."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What is set aside for a worker, where jobs are brought to other machines.
+
+    Attributes:
+        cpus: processors.
+        gpus: GPUs, which are the only ones that the worker sees; a part of one is shared.
+    """
+
+    cpus: float = 1
+    gpus: float = 0
+
+    def fitting(self, machine: Machine) -> int:
+        """Return how many such workers a machine has room for."""
+        pairs = ((machine.cpus, self.cpus), (machine.gpus, self.gpus))
+        return int(min((has / asked + _ROUNDING for has, asked in pairs if asked > 0), default=0))
+
+    def __str__(self) -> str:
+        asked = [f"{self.cpus:g} CPU{'s' * (self.cpus != 1)}"]
+        asked += [f"{self.gpus:g} GPU{'s' * (self.gpus != 1)}"] if self.gpus else []
+        return " and ".join(asked)
+
+
+_A_PROCESSOR = Needs()
 
 
 @dataclass(frozen=True)
@@ -100,9 +138,10 @@ class Executor(Protocol[Job, Result_co]):
         function: what is run for each job; a function of a module, found by its name.
         workers: processes; None for one for each processor.
         limits: what each may use up.
+        needs: what is set aside for each on other machines; on this one they take what there is.
     """
 
-    def __init__(self, function: Work[Job, Result_co], workers: int | None, limits: Limits) -> None: ...
+    def __init__(self, function: Work[Job, Result_co], workers: int | None, limits: Limits, needs: Needs) -> None: ...
 
     def submit(self, job: Job) -> None:
         """Hand in a job, also while results are being read; it comes before those not yet taken from `jobs`."""
@@ -125,12 +164,26 @@ class Executor(Protocol[Job, Result_co]):
         ...
 
 
-def make_executor(name: str, function: Work[Job, Result], workers: int | None, limits: Limits) -> Executor[Job, Result]:
+def make_executor(
+    name: str, function: Work[Job, Result], workers: int | None, limits: Limits, needs: Needs = _A_PROCESSOR
+) -> Executor[Job, Result]:
     """Build the executor called `name`.
 
     Raises:
         UsageError: there is no such executor.
         MachineError: what it needs is not installed.
     """
-    executor: Executor[Job, Result] = SHELF.take(name).Pool(function, workers, limits)
+    executor: Executor[Job, Result] = SHELF.take(name).Pool(function, workers, limits, needs)
     return executor
+
+
+def machines_of(name: str) -> Callable[[], list[Machine]] | None:
+    """Return what lists the machines that the executor called `name` brings jobs to; None if it stays on this one.
+
+    What is returned raises a MachineError if what it needs is not installed, or nobody answers.
+
+    Raises:
+        UsageError: there is no such executor.
+    """
+    found: Callable[[], list[Machine]] | None = getattr(SHELF.take(name), "machines", None)
+    return found

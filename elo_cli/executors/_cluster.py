@@ -35,13 +35,14 @@ _ANOTHER = {"RAY_NUM_REDIS_GET_RETRIES": "1"}  # an address where nobody answers
 
 
 @contextlib.contextmanager
-def connected(workers: int | None) -> Iterator[Any]:
+def connected(cpus: int | None, gpus: int | None = None) -> Iterator[Any]:
     """Give Ray's module, connected for the length of a `with` block to the cluster of RAY_ADDRESS or to one of our own.
 
     A connection that is there already is used, and stays.
 
     Args:
-        workers: processors of a cluster of our own; None for those of this machine.
+        cpus: processors of a cluster of our own; None for those of this machine.
+        gpus: its GPUs; likewise.
 
     Raises:
         MachineError: no cluster answers, or Ray cannot be started, or would listen on more than the loopback interface.
@@ -62,7 +63,7 @@ def connected(workers: int | None) -> Iterator[Any]:
         return
     folder = tempfile.mkdtemp(prefix="elo-ray-", dir="/tmp") if own else None  # a short path, since sockets go there
     try:
-        _start(ray, address, folder, workers or processors())
+        _start(ray, address, folder, {"num_cpus": cpus or processors(), "num_gpus": gpus})
         yield ray
     finally:
         ray.shutdown()
@@ -70,11 +71,11 @@ def connected(workers: int | None) -> Iterator[Any]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(ray: Any, address: str, folder: str | None, workers: int) -> None:
-    """Connect to an address; with a folder for its sockets and logs, start a cluster there."""
+def _start(ray: Any, address: str, folder: str | None, size: dict[str, int | None]) -> None:
+    """Connect to an address; with a folder for its sockets and logs, start a cluster of this size there."""
     given: dict[str, Any] = {"address": address, "log_to_driver": False, "configure_logging": False}
     if folder:
-        given |= {"_temp_dir": folder, "num_cpus": workers, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
+        given |= {"_temp_dir": folder, **size, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
     # By its option Ray keeps the actors' output from ours, but not its own words about them, and stdout is for results.
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     main = threading.current_thread() is threading.main_thread()

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic
 
-from elo_cli.executors import Job, Limits, Lost, Result, Work
+from elo_cli.executors import Job, Limits, Lost, Needs, Result, Work
 from elo_cli.executors._worker import Raised, Worker, listen, name_of
 from elo_cli.run.environment import processors
 
@@ -23,9 +23,10 @@ class LocalPool(Generic[Job, Result]):
         function: what is run for each job; found by its name.
         workers: processes; None for one for each processor.
         limits: what each may use up.
+        needs: nothing is set aside here.
     """
 
-    def __init__(self, function: Work[Job, Result], workers: int | None, limits: Limits) -> None:
+    def __init__(self, function: Work[Job, Result], workers: int | None, limits: Limits, needs: Needs | None = None) -> None:
         self.workers, self.limits = workers or processors(), limits
         self._function = name_of(function)
         self._jobs: collections.deque[Job] = collections.deque()

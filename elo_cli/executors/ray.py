@@ -1,13 +1,14 @@
 """Workers on the machines of a Ray cluster, or on this one under a Ray of its own.
 
-Ray finds machines with free processors, sends jobs there and notices when a machine is gone. On each processor
-sits an actor with one worker process of `_worker.py`. So a decoder that crashes, hangs or takes too much memory
-costs one item there as here, not the actor.
+Ray finds machines that have what a worker needs, sends jobs there and notices when a machine is gone. For each worker
+there is an actor with one process of `_worker.py`. So a decoder that crashes, hangs or takes too much memory costs one
+item there as here, not the actor.
 
 All nodes need elo installed, in the same version and under the same Python, and a file system that they share with
 this process: paths in jobs (videos to read, shards to write) must mean the same file on each of them. The cluster is
 the one that RAY_ADDRESS names. Without it a Ray of our own is started, which listens on the loopback interface only,
-demands a token, and ends with the results. It shows its actors all GPUs, and so does another, unless it is old or was
+demands a token, and ends with the results. An actor that asks for GPUs sees those that Ray gives it
+(CUDA_VISIBLE_DEVICES), and with it its worker. One that asks for none sees all of them, unless the cluster is old or was
 started with RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1.
 """
 
@@ -15,6 +16,7 @@ import collections
 import contextlib
 import importlib.util
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,13 +24,14 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from elo_cli.core.errors import EloError, MachineError
-from elo_cli.executors import Job, Limits, Lost, Result, Work, WorkerError
+from elo_cli.executors import Job, Limits, Lost, Machine, Needs, Result, Work, WorkerError
 from elo_cli.executors._cluster import connected, last_line
 from elo_cli.executors._worker import Raised, Worker, listen, name_of
 
-ACTORS_A_JOB = 3  # a job is given up when so many actors have died at it
+_A_PROCESSOR = Needs()
 _FAILED_STARTS = 3  # actors that die one after the other before any is up
 _SECONDS_A_TICK = 0.25
+_SECONDS_A_LOOK = 2.0
 
 
 class Seat(Generic[Job, Result]):
@@ -45,6 +48,11 @@ class Seat(Generic[Job, Result]):
         vars(sys.modules["__main__"]).pop("__file__", None)
         self._function, self._limits = function, limits
         self._worker: Worker[Job, Result] = Worker(function, limits)
+
+    def where(self) -> tuple[str | None, str | None]:
+        """Say which item of its job the worker is at, and the stage of it; beside `run`, in a thread of its own."""
+        worker = self._worker
+        return (None, None) if worker.job is None else (worker.item, worker.stage)
 
     def up(self) -> bool:
         """Answer as soon as this actor exists."""
@@ -64,26 +72,27 @@ class Seat(Generic[Job, Result]):
 class _Task(Generic[Job]):
     job: Job
     deaths: int = 0
+    at: tuple[str | None, str | None] = (None, None)  # item and stage, of a moment ago
 
 
 class RayPool(Generic[Job, Result]):
     """An `Executor` over Ray actors.
 
-    A job whose actor or node dies is given to another actor, three times at most; then it is `Lost`, as a crash.
+    A job whose actor or node dies is given to another actor, until `Limits.hosts` have died; then it is `Lost`, as a crash.
 
     Args:
         function: what is run for each job; found by its name, on each node.
-        workers: actors, each on one processor; None for one for each processor of the cluster.
+        workers: actors; None for as many as the cluster has room for.
         limits: what the worker process of each may use up.
+        needs: what each asks of the cluster.
 
     Raises:
         MachineError: Ray is not installed.
     """
 
-    def __init__(self, function: Work[Job, Result], workers: int | None, limits: Limits) -> None:
-        if importlib.util.find_spec("ray") is None:
-            raise MachineError("Ray is not installed.", hint="pip install 'elo-cli[ray]', or choose the engine local.")
-        self.workers, self.limits = workers, limits
+    def __init__(self, function: Work[Job, Result], workers: int | None, limits: Limits, needs: Needs = _A_PROCESSOR) -> None:
+        _check_installed()
+        self.workers, self.limits, self.needs = workers, limits, needs
         self._function = name_of(function)
         self._tasks: collections.deque[_Task[Job]] = collections.deque()
         self._staff: _Staff[Job, Result] | None = None
@@ -93,8 +102,8 @@ class RayPool(Generic[Job, Result]):
         self._tasks.append(_Task(job))
 
     def at_work(self) -> list[tuple[Job, str | None, str | None]]:
-        """List the jobs under way; where in them an actor is, is not known here."""
-        return [] if self._staff is None else [(task.job, None, None) for task in self._staff.tasks()]
+        """List the jobs under way, each with the item and the stage that it was at a few seconds ago."""
+        return [] if self._staff is None else [(task.job, *task.at) for task in self._staff.tasks()]
 
     def results(self, tick: Callable[[], None], jobs: Iterable[Job] = ()) -> Iterator[Result | Lost[Job]]:
         """Yield what comes back until all jobs are done; see `Executor.results`.
@@ -102,9 +111,9 @@ class RayPool(Generic[Job, Result]):
         Raises:
             MachineError: no cluster answers or it goes away, Ray cannot be started, or no actor comes up within `start_seconds`.
         """
-        with connected(self.workers) as ray:
-            size = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-            staff: _Staff[Job, Result] = _Staff(ray, self._function, self.limits, size)
+        with connected(self.workers and math.ceil(self.workers * self.needs.cpus)) as ray:
+            size = self.workers or max(1, sum(map(self.needs.fitting, _machines(ray))))
+            staff: _Staff[Job, Result] = _Staff(ray, self._function, self.limits, self.needs, size)
             self._staff = staff
             source = iter(jobs)
             try:
@@ -124,6 +133,27 @@ class RayPool(Generic[Job, Result]):
 Pool = RayPool
 
 
+def machines() -> list[Machine]:
+    """List what the nodes of the cluster have, whether others use it now or not.
+
+    Raises:
+        MachineError: Ray is not installed, no cluster answers, or Ray cannot be started.
+    """
+    _check_installed()
+    with connected(None) as ray:
+        return _machines(ray)
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("ray") is None:
+        raise MachineError("Ray is not installed.", hint="pip install 'elo-cli[ray]', or choose the engine local.")
+
+
+def _machines(ray: Any) -> list[Machine]:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Machine(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes]
+
+
 class _Staff(Generic[Job, Result]):
     """The actors of a pool, and which job each is at.
 
@@ -131,18 +161,21 @@ class _Staff(Generic[Job, Result]):
         ray: Ray's module.
         function: module and name of what they run.
         limits: what the worker process of each may use up.
+        needs: what each asks for.
         size: actors at most.
     """
 
-    def __init__(self, ray: Any, function: tuple[str, str], limits: Limits, size: int) -> None:
-        self._ray, self._size, self._limits = ray, size, limits
+    def __init__(self, ray: Any, function: tuple[str, str], limits: Limits, needs: Needs, size: int) -> None:
+        self._ray, self._size, self._limits, self._needs = ray, size, limits, needs
+        asked = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "scheduling_strategy": "SPREAD"}
         # By itself Ray would start a dead actor again and repeat its job.
-        options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
-        actor = ray.remote(**options)(Seat)
+        actor = ray.remote(**asked, max_restarts=0, max_task_retries=0, max_concurrency=2)(Seat)
         self._hire: Callable[[], Any] = lambda: actor.remote(function, limits)
         self._coming: dict[Any, Any] = {}  # the answer that is awaited → the actor
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, _Task[Job]]] = {}
+        self._asked: dict[Any, _Task[Job]] = {}  # the answer that is awaited → what an actor was asked about
+        self._next_look = 0.0
         self._failed_starts = 0
         self._since = time.monotonic()
 
@@ -167,6 +200,7 @@ class _Staff(Generic[Job, Result]):
             MachineError: actors die before they are up, or none is up after `Limits.start_seconds`.
         """
         outcomes: list[Result | Lost[Job] | Raised] = []
+        self._look()
         done, _ = self._ray.wait([*self._coming, *self._busy], timeout=_SECONDS_A_TICK)
         for reference in done:
             if reference in self._coming:
@@ -183,19 +217,32 @@ class _Staff(Generic[Job, Result]):
             except self._ray.exceptions.RayError as error:
                 self._ray.kill(actor)
                 task.deaths += 1
-                if task.deaths < ACTORS_A_JOB:
+                if task.deaths < self._limits.hosts:
+                    task.at = (None, None)
                     tasks.appendleft(task)
                 else:
-                    story = f"{task.deaths} Ray actors died at it, at last: {last_line(error)}"
+                    many = f"{task.deaths} Ray actors died at it, at last" if task.deaths > 1 else "its Ray actor died"
+                    story = f"{many}: {last_line(error)}"
                     outcomes.append(Lost(task.job, None, None, "crash", story))
         if self._idle or self._busy:
             self._since = time.monotonic()
         elif time.monotonic() - self._since > self._limits.start_seconds:
             raise MachineError(
                 f"No Ray worker came up within {self._limits.start_seconds:g} s.",
-                hint="Are processors of the cluster free? `ray status` tells.",
+                hint=f"Each asks for {self._needs}. Are they free? `ray status` tells.",
             )
         return outcomes
+
+    def _look(self) -> None:
+        """Ask the actors now and then how far they are, and take what they answered."""
+        answered, _ = self._ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0) if self._asked else ([], [])
+        for reference in answered:
+            task = self._asked.pop(reference)
+            with contextlib.suppress(self._ray.exceptions.RayError):  # an actor that died says so elsewhere
+                task.at = self._ray.get(reference)
+        if time.monotonic() >= self._next_look and not self._asked:
+            self._next_look = time.monotonic() + _SECONDS_A_LOOK
+            self._asked = {actor.where.remote(): task for actor, task in self._busy.values()}
 
     def tasks(self) -> list[_Task[Job]]:
         """List the tasks that actors are at."""

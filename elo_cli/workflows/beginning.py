@@ -15,6 +15,7 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.strategies import SHELF as STRATEGIES
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.material import Material
+from elo_cli.workflows.places import Places
 from elo_cli.workflows.rungs import Rungs
 from elo_cli.workflows.warm_start import recorded_weights, starting_weights
 from elo_cli.workflows.weight_learning import held_out_videos, learn_weights
@@ -55,8 +56,7 @@ def begin(
     run: RunDirectory,
     terms: Sequence[Term],
     rungs: Rungs,
-    slots: Sequence[str],
-    precision: Precision,
+    places: Places,
     watch: Watch,
 ) -> dict[str, Any]:
     """Do it, or go on with it; what was done before is read back.
@@ -64,20 +64,20 @@ def begin(
     Args:
         worker: the settings of one worker.
         rungs: of the search.
-        slots: the device of each worker.
-        precision: of this process, which learns the weights itself.
+        places: where single terms are trained; weights are learned by this process.
 
     Returns:
         What the strategy is given besides its settings: `points`, `start` or nothing.
     """
     if learns_weights(settings):
         watch.note("Weights are learned while one network trains; search.rounds, population and rungs mean nothing here.")
+        precision = Precision.choose(settings.machine)
         points = learn_weights(settings, material, terms, run, precision, watch)
         if precision.device.type == "cuda":
             torch.cuda.empty_cache()  # the workers need it
         return {"points": points}
     if settings.search.warm_start:
-        return {"start": starting_weights(worker, material.videos.root.absolute(), run, terms, rungs, watch, slots)}
+        return {"start": starting_weights(worker, material.videos.root.absolute(), run, terms, rungs, watch, places)}
     return {}
 
 

@@ -18,6 +18,7 @@ from elo_cli.run.journal import Journal
 from elo_cli.workflows.candidate import Candidate, Evaluation, evaluate
 from elo_cli.workflows.course import Course, Measurement, Row
 from elo_cli.workflows.events import Watch
+from elo_cli.workflows.places import Places
 from elo_cli.workflows.scalars import Scalars, of_round, of_row, open_scalars
 from elo_cli.workflows.standing import Standing
 
@@ -56,23 +57,23 @@ class Evaluating:
         self._times = {Measurement.of(line): line["time"] for line in self._log.read() if "rung" in line and "seconds" in line}
         self._scalars = Scalars(run.tensorboard, None)
 
-    def run(self, slots: list[str]) -> list[Row]:
+    def run(self, places: Places) -> list[Row]:
         """Evaluate all candidates; return the rows in the order of the journal.
 
         Args:
-            slots: the device of each worker.
+            places: where they train.
 
         Raises:
             DataError: the journal holds other losses than this search proposes.
         """
         with open_scalars(self._run.tensorboard, self.watch) as self._scalars:
-            self._evaluate(slots)
+            self._evaluate(places)
         self.watch.finish(self.stage)
         shutil.rmtree(self.folder, ignore_errors=True)  # everything of the candidates is in the journal
         return self.rows
 
-    def _evaluate(self, slots: list[str]) -> None:
-        given, course = self.settings.search, self.course
+    def _evaluate(self, places: Places) -> None:
+        given, course, slots = self.settings.search, self.course, list(places.devices)
         if self._recorded:
             known = len({what.number for what in self._recorded})
             self.watch.note(
@@ -90,8 +91,10 @@ class Evaluating:
                 "workers": len(slots),
             }
         )
-        limits = Limits(item_seconds=given.stalled_seconds)
-        pool: Executor[Candidate, tuple[Measurement, Evaluation]] = make_executor(given.engine, evaluate, len(slots), limits)
+        limits = Limits(item_seconds=given.stalled_seconds, hosts=1)  # what went down is told here, and tried again
+        pool: Executor[Candidate, tuple[Measurement, Evaluation]] = make_executor(
+            given.engine, evaluate, len(slots), limits, places.needs
+        )
 
         def hand_out() -> None:
             while slots and (what := self._next()) is not None:

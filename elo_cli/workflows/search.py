@@ -6,7 +6,6 @@ recorded scores, and goes on where it was. Candidates that were under way go on 
 
 import functools
 import inspect
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from elo_cli.core.search_settings import SearchSettings
 from elo_cli.core.seeds import derive
 from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights
-from elo_cli.engine.precision import Precision
 from elo_cli.run.directory import RunDirectory
-from elo_cli.run.environment import processors
 from elo_cli.strategies import SHELF as STRATEGIES
 from elo_cli.strategies import Strategy
 from elo_cli.workflows.beginning import begin, begun, check_beginning, learns_weights, steps_before
@@ -37,6 +34,7 @@ from elo_cli.workflows.material import (
     served_terms,
     spending,
 )
+from elo_cli.workflows.places import Places
 from elo_cli.workflows.replaying import STORED, check_library, library_of
 from elo_cli.workflows.rungs import Rungs
 from elo_cli.workflows.search_pictures import draw_pictures
@@ -77,8 +75,9 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
     check_beginning(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
     course, given = make_course(settings, len(terms)), settings.search
-    workers = worker_count(settings, Precision.choose(settings.machine))
-    each = step_seconds(LossWeights.uniform(terms), settings.proxy, settings, material)
+    places = Places.of(settings)
+    elsewhere = places.needs.gpus > 0  # on GPUs that this machine may not have
+    each = None if elsewhere else step_seconds(LossWeights.uniform(terms), settings.proxy, settings, material)
     steps = course.steps + steps_before(settings, course.rungs, len(terms))
     seconds = None if each is None else each * steps
     result = {
@@ -90,7 +89,7 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
         "candidates": course.candidates,
         "rungs": list(course.rungs.steps),
         "steps": steps,
-        "workers": workers,
+        "workers": len(places.devices),
         "videos": len(material.videos.videos),
         "estimated_seconds": seconds,
         "out": str(out),
@@ -102,31 +101,12 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
         str(course.rounds),
         str(course.candidates),
         ", ".join(map(str, course.rungs.steps)),
-        str(workers),
+        str(result["workers"]),
         str(result["videos"]),
         about(seconds),
         str(out),
     )
     return Outcome(result, (Table("The search would do", columns, (row,)),))
-
-
-def worker_count(settings: Settings, precision: Precision) -> int:
-    """Say how many candidates train side by side on this machine: one on each processor, or a few on each GPU."""
-    given = settings.search
-    if given.workers != "auto":
-        return given.workers
-    if precision.device.type == "cpu":
-        return processors()
-    return len(devices(precision)) * given.workers_per_device
-
-
-def devices(precision: Precision) -> list[str]:
-    """List the devices that candidates are spread over: the one that was named, or all GPUs."""
-    import torch
-
-    if str(precision.device) != "cuda":
-        return [str(precision.device)]
-    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
 
 
 def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, watch: Watch) -> Outcome:
@@ -137,7 +117,6 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
     """
     root = dataset_root(settings, data)
     material = open_material(root)
-    precision = Precision.choose(settings.machine)
     check_fitness(settings, material)
     check_beginning(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
@@ -145,40 +124,36 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
         watch.note(f"The preprocessed set has no {' and no '.join(lacking)}: the terms that read it are left out.")
     check_clips(material, settings.proxy.clip)  # before the directory is made, which binds to these settings
     course = make_course(settings, len(terms))
-    workers = worker_count(settings, precision)
-    threads = max(1, precision.threads // workers) if settings.machine.threads == "auto" else precision.threads
+    places = Places.of(settings)
     if not fresh:
         again = functools.partial(make_course, settings, len(terms), **begun(settings, out, terms))
         check_library(out, settings.search, again, terms, watch)
-    opened = RunDirectory.open(
-        out, _stored(settings, material, precision), command=command_line(), fresh=fresh, free=FREE, threads=threads
-    )
+    stored = {**_stored(settings, material), "computed": places.computed}
+    opened = RunDirectory.open(out, stored, command=command_line(), fresh=fresh, free=FREE, threads=places.threads)
     with spending() as spent, opened as run:
         for change in run.environment_changes:
             watch.warn(f"The environment changed since this run began: {change}")
-        slots = list(itertools.islice(itertools.cycle(devices(precision)), workers))
-        worker = _of_a_worker(settings, threads)
-        found = begin(settings, worker, material, run, terms, course.rungs, slots, precision, watch)
+        worker = _of_a_worker(settings, places)
+        found = begin(settings, worker, material, run, terms, course.rungs, places, watch)
         course = make_course(settings, len(terms), **found)
-        rows = Evaluating(worker, root, run, terms, course, watch).run(slots)
+        rows = Evaluating(worker, root, run, terms, course, watch).run(places)
         best = write_results(run, rows, terms, settings.search.strategy)
         draw_pictures(run, rows, best, terms)
         write_json(run.result, {"candidates": course.candidates, "best": best})
     return outcome(run, rows, best, spent)
 
 
-def _of_a_worker(settings: Settings, threads: int) -> Settings:
+def _of_a_worker(settings: Settings, places: Places) -> Settings:
     """Say what a worker needs to know, which may stand in another directory."""
     fitness = settings.fitness
     if fitness.labelled is not None:
         fitness = fitness.model_copy(update={"labelled": str(Path(fitness.labelled).absolute())})
-    machine = settings.machine.model_copy(update={"threads": threads})
-    return settings.model_copy(update={"machine": machine, "fitness": fitness})
+    return settings.model_copy(update={"machine": places.machine, "fitness": fitness})
 
 
-def _stored(settings: Settings, material: Material, precision: Precision) -> dict[str, Any]:
+def _stored(settings: Settings, material: Material) -> dict[str, Any]:
     """What must be the same when the search goes on."""
     dump = settings.model_dump(mode="json")
     kept = {key: dump[key] for key in ("seed", "objective", "proxy", "fitness", "search", "machine")}
-    data = {"data": material.fingerprint, **labelled_fingerprint(settings)}
-    return {**kept, **data, "computed": precision.describe(), STORED: library_of(settings.search.strategy)}
+    kept |= {"data": material.fingerprint, STORED: library_of(settings.search.strategy)}
+    return {**kept, **labelled_fingerprint(settings)}

@@ -14,6 +14,7 @@ from elo_cli.strategies import Listed
 from elo_cli.workflows.course import Course, Row, score_of
 from elo_cli.workflows.evaluating import Evaluating
 from elo_cli.workflows.events import Watch
+from elo_cli.workflows.places import Places
 from elo_cli.workflows.rungs import Rungs
 
 LEAST, MOST = 0.2, 0.8  # the first weights of the worst term and of the best: a search can still leave them behind
@@ -26,7 +27,7 @@ def single_term_course(terms: Sequence[Term], rungs: Rungs) -> Course:
 
 
 def starting_weights(
-    settings: Settings, data: Path, run: RunDirectory, terms: Sequence[Term], rungs: Rungs, watch: Watch, slots: Sequence[str]
+    settings: Settings, data: Path, run: RunDirectory, terms: Sequence[Term], rungs: Rungs, watch: Watch, places: Places
 ) -> list[float]:
     """Train every term alone, or read back what was found before; return weights that rise with the terms' scores.
 
@@ -38,7 +39,7 @@ def starting_weights(
     home = single_terms(run)
     home.root.mkdir(exist_ok=True)
     course = single_term_course(terms, rungs)
-    return _weights(Evaluating(settings, data, home, terms, course, watch, stage="single terms").run(list(slots)))
+    return _weights(Evaluating(settings, data, home, terms, course, watch, stage="single terms").run(places))
 
 
 def recorded_weights(run: RunDirectory, terms: int) -> list[float] | None:

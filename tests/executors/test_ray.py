@@ -16,20 +16,21 @@ from typing import Any
 import pytest
 
 from elo_cli.core.errors import MachineError
-from elo_cli.executors import Limits, Lost, WorkerError
-from elo_cli.executors.ray import ACTORS_A_JOB, RayPool
+from elo_cli.executors import Limits, Lost, Machine, Needs, WorkerError, machines_of
+from elo_cli.executors.ray import RayPool
 from tests.executors import deeds
 from tests.executors.conftest import WITHOUT_RAY
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=WITHOUT_RAY)
 SIGTERM_BEFORE = signal.getsignal(signal.SIGTERM)
 GENEROUS = Limits(item_seconds=60.0)
+ONE = Needs(cpus=1)
 ROOT = Path(__file__).parents[2]
 
 
-def do(function: Any, jobs: list[Any], workers: int = 1, limits: Limits = GENEROUS) -> list[Any]:
+def do(function: Any, jobs: list[Any], workers: int | None = 1, limits: Limits = GENEROUS, needs: Needs = ONE) -> list[Any]:
     """Do jobs; give all outcomes."""
-    return list(RayPool(function, workers, limits).results(lambda: None, jobs))
+    return list(RayPool(function, workers, limits, needs).results(lambda: None, jobs))
 
 
 def test_without_ray_the_hint_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,11 +60,21 @@ class TestActors:
         if not isinstance(lost, Lost):
             lost, well = well, lost
         assert (lost.item, lost.stage, lost.reason) == (None, None, "crash")
-        assert lost.story.startswith(f"{ACTORS_A_JOB} Ray actors died at it, at last: ")
+        assert lost.story.startswith(f"{GENEROUS.hosts} Ray actors died at it, at last: ")
         assert well == "after 0"
-        assert (tmp_path / "a").read_text() == str(ACTORS_A_JOB)
+        assert (tmp_path / "a").read_text() == str(GENEROUS.hosts)
         time.sleep(1.0)  # what Ray has to say about it comes late
         assert capfd.readouterr() == ("", "")
+
+    def test_whoever_tries_again_by_itself_is_told_of_the_first_death(self, tmp_path: Path) -> None:
+        [lost] = do(deeds.kill_the_parent, [(tmp_path / "a", 1)], limits=Limits(60.0, hosts=1))
+        assert lost.reason == "crash" and lost.story.startswith("its Ray actor died: ")
+
+    def test_how_far_a_job_is_can_be_asked(self) -> None:
+        pool: RayPool[int, int] = RayPool(deeds.rest_between_stages, 1, GENEROUS)
+        seen = set()
+        assert list(pool.results(lambda: seen.update(pool.at_work()), [16])) == [16]  # of 0.3 s each
+        assert {(job, item) for job, item, _ in seen} == {(16, None), (16, "one item")}
 
     def test_signals_are_still_ours(self) -> None:
         assert signal.getsignal(signal.SIGTERM) is SIGTERM_BEFORE
@@ -80,6 +91,24 @@ class TestActors:
     def test_workers_see_the_accelerators_of_their_node(self) -> None:
         [found] = do(deeds.limits_of_this, ["a"])
         assert found["accelerators"] == os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+
+    def test_the_machines_are_those_of_the_cluster(self) -> None:
+        machines = machines_of("ray")
+        assert machines is not None and machines() == [Machine(2.0, 2.0)]
+
+    def test_each_worker_has_what_it_needs_and_no_more_come_than_fit(self, tmp_path: Path) -> None:
+        own = do(deeds.limits_of_this, ["a"], None, needs=Needs(gpus=1))
+        assert {found["accelerators"] for found in own} <= {"0", "1"}
+        half = Needs(cpus=0.5, gpus=0.5)  # four of them fit
+        jobs = [(tmp_path / str(number), tmp_path / str(number ^ 2)) for number in range(4)]
+        assert do(deeds.meet, jobs, None, needs=half) == [True] * 4
+        two = do(deeds.limits_of_this, ["a"], 1, needs=Needs(gpus=2))
+        assert {found["accelerators"] for found in two} <= {"0,1", "1,0"}
+
+    def test_what_no_machine_has_is_said(self) -> None:
+        with pytest.raises(MachineError) as caught:
+            do(deeds.work, [("a",)], limits=Limits(60.0, start_seconds=1.0), needs=Needs(2, 3))
+        assert caught.value.hint.startswith("Each asks for 2 CPUs and 3 GPUs.")
 
     def test_no_free_processor_is_said(self, cluster: Any) -> None:
         holder = cluster.remote(num_cpus=2)(deeds.Holder).remote()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,13 @@ def python(*arguments: object) -> list[str]:
     return [sys.executable, "-m", *map(str, arguments)]
 
 
-def measure(command: Sequence[str], *, core: int | None = None) -> Run:
+def measure(command: Sequence[str], *, core: int | None = None, look: Callable[[Collection[int]], None] | None = None) -> Run:
     """Run a command to its end.
 
     Args:
         command: the program and its arguments; it runs with the repository in front of its path.
         core: the one processor that it and its children may use; None for all.
+        look: called now and then while it runs, with the numbers of its processes; some may have ended.
 
     Raises:
         RuntimeError: it failed; with what it wrote last.
@@ -68,6 +69,8 @@ def measure(command: Sequence[str], *, core: int | None = None) -> Run:
         try:
             while not select.select([ended], [], [], SAMPLE_S)[0]:
                 tree.look()
+                if look is not None:
+                    look(tree.peaks)
             seconds = time.perf_counter() - begun
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
