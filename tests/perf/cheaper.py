@@ -8,7 +8,8 @@
     rungs       CMA-ES with successive halving over three rungs, a quarter going on
     warm        the same from a warm start
     random      random search, every candidate trained to the end
-    gradient    weights learned by gradient descent, of what is named by `--objective`
+    gradient    weights learned by gradient descent of the guide on held-out videos
+    contrast    the same of whether two clips of a held-out video find each other
     uniform     no search: all weights 1/2
 
 `rungs`, `warm` and `random` have as many rounds as a fifth of the steps of `plain` pays for.
@@ -16,7 +17,7 @@
 All search on the demo's heap with the demo's terms, under the same code. A search's own best number is lucky. So each winner
 is trained again under seeds that no search saw, as long as a whole candidate, and judged: by the guide, and by the accuracy of
 a linear classifier on labelled videos that no search saw either. Steps are all that a search trains: finalists, single terms and
-the learning of weights included.
+the learning of weights included, but not what an update of weights costs on held-out videos.
 
 A second start goes on where the first stopped; several processes may share one folder, each with `--threads 1`.
 """
@@ -44,7 +45,8 @@ from tests.perf.ranking import claimed, judged, material, train
 
 FINALISTS, ETA = 2, 4
 NAMES = {"zipf": "zipf standardize k=12 s=1 2σ²=1d²"}  # those of tests/perf/ranks.py, where they are not the entry's own
-METHODS = ("plain", "rungs", "warm", "random", "gradient", "uniform")
+METHODS = ("plain", "rungs", "warm", "random", "gradient", "contrast", "uniform")
+LEARNED = ("gradient", "contrast")
 
 
 def settings_of(given: argparse.Namespace, method: str, seed: int) -> Settings:
@@ -59,8 +61,8 @@ def settings_of(given: argparse.Namespace, method: str, seed: int) -> Settings:
         changes += [f"search.rounds={affordable(given, Rungs.of(given.steps, 3, ETA), before)}"]
     if method == "random":
         changes += ["search.strategy=random", f"search.rounds={affordable(given, Rungs.of(given.steps, 1, ETA), 0)}"]
-    if method == "gradient":
-        changes += ["search.strategy=gradient", f"search.held_out_objective={given.objective}"]
+    if method in LEARNED:
+        changes += ["search.strategy=gradient", f"search.held_out_objective={given.guide if method == 'gradient' else method}"]
     return resolve("demo", None, changes, seed)
 
 
@@ -79,7 +81,7 @@ def search(given: argparse.Namespace, method: str, seed: int, heap: VideoSet, ho
         return {"weights": LossWeights.uniform(terms, 0.5).to_names(), "steps": 0, "value": None}
     evolve.run(settings=settings, data=heap.root, out=home, fresh=False, watch=Unwatched())
     run, best = RunDirectory(home), json.loads((home / "result.json").read_text())["best"]
-    steps = settings.proxy.steps if method == "gradient" else 0
+    steps = settings.proxy.steps if method in LEARNED else 0
     for journal in (run.evaluations, home / "single-terms" / "evaluations.jsonl"):
         steps += trained(Journal(journal).read(), settings)
     return {"weights": best["weights"], "steps": steps, "value": best["value"]}
@@ -130,9 +132,12 @@ def show(given: argparse.Namespace, place: Path) -> None:
             plain = place / f"plain-{seed}.json"
             share = f"{100 * found['steps'] / json.loads(plain.read_text())['steps']:.0f}%" if plain.exists() else "-"
             all_judged = [judged(place, name, given) for name in names]
+            sign = -1 if given.guide == "zipf" else 1  # scores are larger where better, and zipf's own number is not
             guide = [one.scores.get(NAMES.get(given.guide, given.guide)) for one in all_judged]
             told = (
-                "-" if any(value is None for value in guide) else spread([float(value) for value in guide if value is not None])
+                "-"
+                if any(value is None for value in guide)
+                else spread([sign * float(value) for value in guide if value is not None])
             )
             accuracy = spread([100 * one.accuracy["linear"] for one in all_judged])
             own = "-" if found["value"] is None else f"{found['value']:.4g}"
@@ -158,8 +163,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of plain")
     parser.add_argument("--population", type=int, default=10)
     parser.add_argument("--judges", type=int, default=3, help="seeds under which a winner is trained again")
-    parser.add_argument("--objective", default="zipf", help="what gradient descent lowers")
-    parser.add_argument("--guide", default="zipf", help="the fitness that guides, and that winners are judged by")
+    parser.add_argument(
+        "--guide", default="zipf", choices=["zipf", "rankme"], help="the fitness that guides, and that winners are judged by"
+    )
     parser.add_argument("--heap", type=int, default=300, help="videos without labels")
     parser.add_argument("--examples", type=int, default=20, help="labelled videos of each motion")
     parser.add_argument("--threads", type=int, default=1)
