@@ -14,10 +14,12 @@
 
 `rungs`, `warm` and `random` have as many rounds as a fifth of the steps of `plain` pays for.
 
-All search on the demo's heap with the demo's terms, under the same code. A search's own best number is lucky. So each winner
-is trained again under seeds that no search saw, as long as a whole candidate, and judged: by the guide, and by the accuracy of
-a linear classifier on labelled videos that no search saw either. Steps are all that a search trains: finalists, single terms and
-the learning of weights included, but not what an update of weights costs on held-out videos.
+All search on the demo's heap with the demo's terms, under the same code, with smaller clips and networks: where candidates
+train too short to learn anything (64 steps), the guide is noise and every way to search is as good as none. A search's own
+best number is lucky. So each winner is trained again under seeds that no search saw, as long as a whole candidate, and
+judged: by the guide, and by the accuracy of a linear classifier on labelled videos that no search saw either. Steps are all
+that a search trains: finalists, single terms and the learning of weights included, but not what an update of weights costs
+on held-out videos.
 
 A second start goes on where the first stopped; several processes may share one folder, each with `--threads 1`.
 """
@@ -44,6 +46,7 @@ from elo_cli.workflows.rungs import Rungs
 from tests.perf.ranking import claimed, judged, material, train
 
 FINALISTS, ETA = 2, 4
+SIZE, WIDTH = 24, 8  # pixels of a clip, channels of the first stage
 NAMES = {"zipf": "zipf standardize k=12 s=1 2σ²=1d²"}  # those of tests/perf/ranks.py, where they are not the entry's own
 METHODS = ("plain", "rungs", "warm", "random", "gradient", "contrast", "uniform")
 LEARNED = ("gradient", "contrast")
@@ -52,7 +55,9 @@ LEARNED = ("gradient", "contrast")
 def settings_of(given: argparse.Namespace, method: str, seed: int) -> Settings:
     """The settings of one search."""
     changes = [f"proxy.steps={given.steps}", f"pretrain.steps={given.steps}", f"machine.threads={given.threads}"]
-    changes += [f"proxy.batch={given.batch}", f"pretrain.batch={given.batch}", "preprocess.workers=1", "search.workers=1"]
+    for section in ("proxy", "pretrain"):
+        changes += [f"{section}.batch={given.batch}", f"{section}.clip.size={SIZE}", f"{section}.encoder.width={WIDTH}"]
+    changes += ["preprocess.workers=1", "search.workers=1"]
     changes += [f"search.population={given.population}", f"search.rounds={given.rounds}", "proxy.checkpoint_every=1000000"]
     changes += [f"search.finalists={FINALISTS}", "search.repeats=1", f"fitness.measure={given.guide}", *given.set]
     if method in ("rungs", "warm"):
@@ -60,17 +65,18 @@ def settings_of(given: argparse.Namespace, method: str, seed: int) -> Settings:
         changes += ["search.rungs=3", f"search.reduction={ETA}", f"search.warm_start={method == 'warm'}".lower()]
         changes += [f"search.rounds={affordable(given, Rungs.of(given.steps, 3, ETA), before)}"]
     if method == "random":
-        changes += ["search.strategy=random", f"search.rounds={affordable(given, Rungs.of(given.steps, 1, ETA), 0)}"]
+        paid = affordable(given, Rungs.of(given.steps, 1, ETA), 0, population=1)
+        changes += ["search.strategy=random", "search.rounds=1", f"search.population={max(2, paid)}"]
     if method in LEARNED:
         changes += ["search.strategy=gradient", f"search.held_out_objective={given.guide if method == 'gradient' else method}"]
     return resolve("demo", None, changes, seed)
 
 
-def affordable(given: argparse.Namespace, rungs: Rungs, before: int) -> int:
+def affordable(given: argparse.Namespace, rungs: Rungs, before: int, population: int | None = None) -> int:
     """How many rounds a fifth of the steps of `plain` pays for, finalists and what comes before included."""
     finals = FINALISTS * given.steps
     fifth = (given.rounds * given.population * given.steps + finals) // 5
-    return max(1, (fifth - finals - before) // rungs.cost(given.population))
+    return max(1, (fifth - finals - before) // rungs.cost(population or given.population))
 
 
 def search(given: argparse.Namespace, method: str, seed: int, heap: VideoSet, home: Path) -> dict[str, Any]:
@@ -102,7 +108,6 @@ def winners(given: argparse.Namespace, place: Path, sets: tuple[VideoSet, VideoS
                 if mine:
                     found = search(given, method, seed, sets[0], place / "searches" / name)
                     (place / f"{name}.json").write_text(json.dumps(found))
-    for seed in given.seeds:
         for method in given.methods:
             found = json.loads(path.read_text()) if (path := place / f"{method}-{seed}.json").exists() else None
             for again in range(given.judges if found else 0):
@@ -158,11 +163,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "elo-perf" / "cheaper", metavar="DIR")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=64, help="of a whole candidate")
+    parser.add_argument("--steps", type=int, default=160, help="of a whole candidate")
     parser.add_argument("--batch", type=int, default=16, help="clips of a step")
-    parser.add_argument("--rounds", type=int, default=5, help="of plain")
-    parser.add_argument("--population", type=int, default=10)
-    parser.add_argument("--judges", type=int, default=3, help="seeds under which a winner is trained again")
+    parser.add_argument("--rounds", type=int, default=4, help="of plain")
+    parser.add_argument("--population", type=int, default=8)
+    parser.add_argument("--judges", type=int, default=2, help="seeds under which a winner is trained again")
     parser.add_argument(
         "--guide", default="zipf", choices=["zipf", "rankme"], help="the fitness that guides, and that winners are judged by"
     )
