@@ -1,6 +1,7 @@
 """Weights learned by gradient descent: repeatable, resumable, and measured as the candidates of any other strategy."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from elo_cli.core.settings import Settings
 from elo_cli.data.video_set import VideoSet
 from elo_cli.workflows.material import served_terms
 from elo_cli.workflows.weight_learning import WeightLearning, held_out_videos
-from tests.support.commands import SETTINGS, elo, hashes, write_films
+from tests.support.commands import SETTINGS, elo, finish, hashes, start, write_films
 from tests.support.shards import PLAIN, write_set
 
+KEPT = ("trajectory.json", "evaluations.jsonl", "leaderboard.json", "best-loss.yaml")
 MORE = (
     "search.strategy=gradient", "search.held_out_share=0.5", "search.weights_every=1", "search.held_out_objective=contrast",
     "proxy.steps=6", "proxy.checkpoint_every=2", "proxy.optimizer=adamw", "search.weights_lr=0.1",
@@ -95,8 +97,26 @@ def test_a_search_by_gradient_measures_what_it_learned(tmp_path: Path) -> None:
     assert (tmp_path / "one" / "pictures" / "weights-by-update.png").exists()
     again = elo(f"{line} --out one", tmp_path)
     assert again.exit_code == 0, again.stderr
-    other = elo(f"{line} --out two", tmp_path)
-    assert other.exit_code == 0, other.stderr
-    assert hashes(tmp_path / "one", "trajectory.json", "evaluations.jsonl") == hashes(
-        tmp_path / "two", "trajectory.json", "evaluations.jsonl"
-    )
+    for out, moment, code in (
+        ("two", "os.rename:step-00000004.json:1", -signal.SIGKILL),
+        ("three", "os.rename:step-00000002.json:1:TERM", 75),
+    ):
+        assert finish(start(f"{line} --out {out}", tmp_path, die_at=moment))[0] == code
+        assert (tmp_path / out / "checkpoints").exists() and not (tmp_path / out / "trajectory.json").exists()
+        other = elo(f"{line} --out {out}", tmp_path)
+        assert other.exit_code == 0, other.stderr
+        assert not (tmp_path / out / "checkpoints").exists()
+        assert hashes(tmp_path / "one", *KEPT) == hashes(tmp_path / out, *KEPT)
+
+
+def test_damaged_checkpoints_cost_what_they_held_and_nothing_else(settings: Settings, videos: VideoSet, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    cut = go_on(learning(settings, videos), 2)
+    cut.save(folder)
+    go_on(cut, 4).save(folder)
+    newest = max(folder.glob("*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:-9])
+    resumed = learning(settings, videos)
+    resumed.load(folder)
+    assert resumed.training.done == 2 and len(resumed.passed_over) == 1
+    assert np.array_equal(go_on(resumed, 6).trajectory, go_on(learning(settings, videos), 6).trajectory)
