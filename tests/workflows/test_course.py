@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from elo_cli.strategies import SHELF
 from elo_cli.workflows.course import Course, Measurement, score_of
 from elo_cli.workflows.rungs import Rungs
+from tests.support.searching import PROPOSING
 
-NAMES = SHELF.names()
+NAMES = PROPOSING
 
 
 def make(name: str, rounds: int, rungs: Rungs, population: int = 4) -> Course:
