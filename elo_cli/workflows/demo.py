@@ -166,5 +166,8 @@ def _fitness_table(settings: Settings, pretrained: dict[str, Path], watch: Watch
         values[name] = report.value
         rows.append((name, report.collapsed or f"{report.value:.4f}"))
     given = settings.fitness
-    note = f"{given.clusters} clusters, {given.runs} k-means runs, features {given.scaling}; lower is better"
-    return Table("Zipf fitness (there are no labels)", ("representation", "KL(p ‖ Zipf)"), rows, note), {"fitness": values}
+    if given.measure == "zipf":
+        note = f"{given.clusters} clusters, {given.runs} k-means runs, features {given.scaling}; smaller is better"
+    else:
+        note = "larger is better" if report.larger_is_better else "smaller is better"
+    return Table("Fitness (there are no labels)", ("representation", given.measure), rows, note), {"fitness": values}
