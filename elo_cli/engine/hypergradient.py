@@ -86,6 +86,10 @@ def ignores_size(optimizer: Optimizer, settings: TrainSettings) -> bool:
 
 
 def without_size(slope_T: Tensor, weights_T: Tensor) -> Tensor:
-    """Take out of a gradient by weights what changes the size of the loss: its part along the weights."""
-    square = weights_T.square().sum()
-    return slope_T - weights_T * (slope_T @ weights_T) / square if square > 0 else slope_T
+    """Take out of a gradient by weights what changes the size of the loss: its part along the weights.
+
+    Terms of slope 0 do not touch the RGB encoder: they are no part of the size of its loss, and stay at 0.
+    """
+    touching_T = torch.where(slope_T != 0, weights_T, 0.0)
+    square = touching_T.square().sum()
+    return slope_T - touching_T * (slope_T @ touching_T) / square if square > 0 else slope_T

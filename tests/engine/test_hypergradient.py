@@ -95,6 +95,8 @@ def test_to_multiply_all_weights_changes_nothing_where_the_step_ignores_the_size
     kept_T = without_size(slope_T, weights_T)
     assert float(kept_T @ weights_T) == pytest.approx(0, abs=1e-7)
     assert kept_T[0] > 0 > kept_T[1]
+    beside_T = without_size(torch.tensor([-0.1, -1.0, 0.0]), torch.tensor([0.5, 0.5, 0.5]))
+    assert torch.equal(beside_T[:2], kept_T) and beside_T[2] == 0, "a term that does not touch the encoder is left alone"
     zero_T = torch.zeros(2)
     assert torch.equal(without_size(slope_T, zero_T), slope_T)
     layer = nn.Linear(2, 2)
