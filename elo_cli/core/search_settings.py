@@ -14,7 +14,7 @@ class FitnessSettings(Section):
     clusters: int = Field(50, ge=2, description="k of k-means (the paper is silent)")
     exponent: float = Field(1.0, ge=0, description="s of the Zipf law (the paper is silent)")
     runs: int = Field(20, ge=1, description="k-means runs that are averaged (the paper: 20)")
-    two_sigma_squared: float = Field(1.0, gt=0, description="2σ² of Eq. 4, in the unit of width (the paper: 1)")
+    two_sigma_squared: float = Field(1.0, gt=0, description="2σ² of Eq. 4, in the unit of bandwidth (the paper: 1)")
     bandwidth: Literal["absolute", "relative"] = Field(
         "relative", description="unit of 2σ²: 1 (the paper), or the mean squared distance of a video to its nearest centre"
     )

@@ -128,12 +128,16 @@ class Listed(Unlearned):
     """A strategy that asks for the points of a list, each once.
 
     Args:
+        dimensions: d.
         points: (n, d) in [0, 1]; None as long as they are not known: nothing can be asked for then.
+
+    Raises:
+        UsageError: a point is not in [0, 1]^d.
     """
 
-    def __init__(self, points: "Sequence[Sequence[float]] | None") -> None:
+    def __init__(self, dimensions: int, points: "Sequence[Sequence[float]] | None") -> None:
         super().__init__()
-        self._points = None if points is None else [starting_point(len(point), point) for point in points]
+        self._points = None if points is None else [starting_point(dimensions, point) for point in points]
         self.population = len(points or ())
 
     def ask(self) -> "np.ndarray | None":

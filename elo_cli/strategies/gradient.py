@@ -7,7 +7,7 @@ this entry asks for each of them once, so that they are trained anew and measure
 from collections.abc import Sequence
 
 from elo_cli.core.errors import UsageError
-from elo_cli.strategies import Listed, starting_point
+from elo_cli.strategies import Listed
 
 LEARNS_WEIGHTS = True
 POINTS = 3  # the weights at the start, on average over the second half of the training, and at its end
@@ -31,5 +31,5 @@ class Strategy(Listed):
     ) -> None:
         if dimensions < 1:
             raise UsageError("There is nothing to search: no term is left.", hint="Give at least one task and one modality.")
-        super().__init__(None if points is None else [starting_point(dimensions, point).tolist() for point in points])
+        super().__init__(dimensions, points)
         self.population = POINTS

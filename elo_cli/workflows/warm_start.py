@@ -23,7 +23,7 @@ LEAST, MOST = 0.2, 0.8  # the first weights of the worst term and of the best: a
 def single_term_course(terms: Sequence[Term], rungs: Rungs) -> Course:
     """Lay out the trainings with one term each, as long as the first rung."""
     points = np.eye(len(terms)).tolist()
-    return Course(Listed(points), len(terms), Rungs(rungs.steps[:1], rungs.reduction))
+    return Course(Listed(len(terms), points), len(terms), Rungs(rungs.steps[:1], rungs.reduction))
 
 
 def starting_weights(
