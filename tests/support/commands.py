@@ -48,6 +48,14 @@ def write_films(folder: Path, count: int) -> Path:
     return folder
 
 
+def write_home(folder: Path, films: int) -> Path:
+    """Write tiny settings and preprocess some films: what a search needs."""
+    (folder / "elo.yaml").write_text(SETTINGS)
+    write_films(folder / "videos", films)
+    assert elo("preprocess videos", folder).exit_code == 0
+    return folder
+
+
 def elo(line: str, folder: Path, *more: str) -> Any:
     """Type a command in a folder; it runs in this process, which has loaded everything already."""
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:

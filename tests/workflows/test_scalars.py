@@ -16,7 +16,7 @@ from elo_cli.core.weights import Term
 from elo_cli.workflows.events import Unwatched
 from elo_cli.workflows.scalars import of_round, of_row, open_scalars
 from elo_cli.workflows.standing import Round
-from tests.support.commands import SETTINGS, elo, finish, start, write_films
+from tests.support.commands import elo, finish, start, write_home
 
 ROUND = Round(3, 4, 1, 0.5, None, 0.25)
 TERMS = tuple(map(Term.parse, ("rgb.reverse", "rgb.shuffle")))
@@ -65,11 +65,7 @@ def written(folder: Path) -> list[tuple[str, int, float, float | None]]:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preprocessed set and settings of a tiny search."""
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "elo.yaml").write_text(SETTINGS)
-    write_films(folder / "videos", 9)
-    assert elo("preprocess videos", folder).exit_code == 0
-    return folder
+    return write_home(tmp_path_factory.mktemp("home"), 9)
 
 
 def test_without_tensorboard_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from elo_cli.run.journal import Journal
-from tests.support.commands import SETTINGS, elo, hashes, write_films
+from tests.support.commands import elo, hashes, write_home
 
 LINE = "evolve --set search.warm_start=true --set search.rounds=1 --set search.rungs=2 --set search.reduction=2"
 
@@ -18,10 +18,7 @@ def rows_of(path: Path) -> list[dict[str, object]]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "elo.yaml").write_text(SETTINGS)
-    write_films(folder / "videos", 9)
-    assert elo("preprocess videos", folder).exit_code == 0
+    folder = write_home(tmp_path_factory.mktemp("home"), 9)
     result = elo(f"{LINE} --strategy tournament --out one", folder)
     assert result.exit_code == 0, result.stderr
     return folder

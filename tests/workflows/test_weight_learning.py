@@ -13,7 +13,7 @@ from elo_cli.core.settings import Settings
 from elo_cli.data.video_set import VideoSet
 from elo_cli.workflows.material import served_terms
 from elo_cli.workflows.weight_learning import WeightLearning, held_out_videos
-from tests.support.commands import SETTINGS, elo, finish, hashes, start, write_films
+from tests.support.commands import SETTINGS, elo, finish, hashes, start, write_home
 from tests.support.shards import PLAIN, write_set
 
 KEPT = ("trajectory.json", "evaluations.jsonl", "leaderboard.json", "best-loss.yaml")
@@ -80,9 +80,7 @@ def test_too_few_held_out_videos_are_refused(settings: Settings, videos: VideoSe
 
 
 def test_a_search_by_gradient_measures_what_it_learned(tmp_path: Path) -> None:
-    (tmp_path / "elo.yaml").write_text(SETTINGS)
-    write_films(tmp_path / "videos", 12)
-    assert elo("preprocess videos", tmp_path).exit_code == 0
+    write_home(tmp_path, 12)
     line = "evolve --strategy gradient " + " ".join(f"--set {one}" for one in MORE[1:]) + " --set search.held_out_share=0.7"
     plan = elo(f"{line} --dry-run --json", tmp_path)
     assert plan.exit_code == 0, plan.stderr
