@@ -17,7 +17,8 @@ from elo_cli.prepare.pictures import Picture, PictureReader
 from elo_cli.prepare.segment import DecodedVideo, Span
 from tests.prepare.films import picture, plan, write_video
 
-PYRAMID = {"preset": "medium", "x264-params": "bframes=3:b-pyramid=normal:b-adapt=0:scenecut=0:keyint=40"}
+# x264 plans the bits of films so small by memory that it never wrote (mbtree): without it a film is the same each time
+PYRAMID = {"preset": "medium", "x264-params": "bframes=3:b-pyramid=normal:b-adapt=0:scenecut=0:keyint=40:mbtree=0"}
 
 
 def packet(pts: int | None, *, discard: bool = False) -> Any:
