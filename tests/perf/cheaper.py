@@ -1,22 +1,23 @@
 """What makes a search cheaper, and what it costs in fitness: `python -m tests.perf.cheaper`; or: nox -s cheaper.
 
-    python -m tests.perf.cheaper                                  # five ways to search, three seeds
+    python -m tests.perf.cheaper                                  # all ways to search, three seeds
     python -m tests.perf.cheaper --methods plain rungs --seeds 0
     python -m tests.perf.cheaper --table > cheaper.md             # search nothing: the table of what is there
 
     plain       CMA-ES, every candidate trained to the end: what the others are held against
     rungs       CMA-ES with successive halving over three rungs, a quarter going on
-    warm        the same from a warm start
+    two-rungs   over two
+    warm        over three, from a warm start
     random      random search, every candidate trained to the end
     gradient    weights learned by gradient descent of the guide on held-out videos
     contrast    the same of whether two clips of a held-out video find each other
     uniform     no search: all weights 1/2
 
-`rungs`, `warm` and `random` have as many rounds as a fifth of the steps of `plain` pays for.
+With rungs, and in random search, there are as many rounds as a fifth of the steps of `plain` pays for.
 
-All search on the demo's heap with the demo's terms, under the same code, with smaller clips and networks: where candidates
-train too short to learn anything (64 steps), the guide is noise and every way to search is as good as none. A search's own
-best number is lucky. So each winner is trained again under seeds that no search saw, as long as a whole candidate, and
+All search on the demo's heap under the same code, with smaller clips and networks than the demo's. The terms are the demo's
+and seven more that are of less use, so that equal weights are not the best there is. Where candidates train too short to
+learn anything (160 steps), the guide is noise and every way to search is as good as none. A search's own best number is lucky. So each winner is trained again under seeds that no search saw, as long as a whole candidate, and
 judged: by the guide, and by the accuracy of a linear classifier on labelled videos that no search saw either. Steps are all
 that a search trains: finalists, single terms and the learning of weights included, but not what an update of weights costs
 on held-out videos.
@@ -48,7 +49,10 @@ from tests.perf.ranking import claimed, judged, material, train
 FINALISTS, ETA = 2, 4
 SIZE, WIDTH = 24, 8  # pixels of a clip, channels of the first stage
 NAMES = {"zipf": "zipf standardize k=12 s=1 2σ²=1d²"}  # those of tests/perf/ranks.py, where they are not the entry's own
-METHODS = ("plain", "rungs", "warm", "random", "gradient", "contrast", "uniform")
+TERMS = (*resolve("demo", None, [], 0).objective.terms, "flow-to-rgb.distill.1", "flow-to-rgb.distill.2",
+         "audio-to-rgb.distill.1", "audio-to-rgb.distill.4", "rgb.reconstruct", "rgb-to-audio.transfer", "rgb.cluster")  # fmt: skip
+RUNGS = {"rungs": 3, "two-rungs": 2, "warm": 3}
+METHODS = ("plain", *RUNGS, "random", "gradient", "contrast", "uniform")
 LEARNED = ("gradient", "contrast")
 
 
@@ -59,11 +63,13 @@ def settings_of(given: argparse.Namespace, method: str, seed: int) -> Settings:
         changes += [f"{section}.batch={given.batch}", f"{section}.clip.size={SIZE}", f"{section}.encoder.width={WIDTH}"]
     changes += ["preprocess.workers=1", "search.workers=1"]
     changes += [f"search.population={given.population}", f"search.rounds={given.rounds}", "proxy.checkpoint_every=1000000"]
-    changes += [f"search.finalists={FINALISTS}", "search.repeats=1", f"fitness.measure={given.guide}", *given.set]
-    if method in ("rungs", "warm"):
-        before = len(given.terms) * math.ceil(given.steps / ETA**2) if method == "warm" else 0
-        changes += ["search.rungs=3", f"search.reduction={ETA}", f"search.warm_start={method == 'warm'}".lower()]
-        changes += [f"search.rounds={affordable(given, Rungs.of(given.steps, 3, ETA), before)}"]
+    changes += [f"search.finalists={FINALISTS}", "search.repeats=1", f"fitness.measure={given.guide}"]
+    changes += [f"objective.terms={json.dumps(given.terms)}", f"fitness.labelled={given.labelled}", *given.set]
+    if method in RUNGS:
+        rungs = Rungs.of(given.steps, RUNGS[method], ETA)
+        before = len(given.terms) * rungs.steps[0] if method == "warm" else 0
+        changes += [f"search.rungs={RUNGS[method]}", f"search.reduction={ETA}", f"search.warm_start={method == 'warm'}".lower()]
+        changes += [f"search.rounds={affordable(given, rungs, before)}"]
     if method == "random":
         paid = affordable(given, Rungs.of(given.steps, 1, ETA), 0, population=1)
         changes += ["search.strategy=random", "search.rounds=1", f"search.population={max(2, paid)}"]
@@ -163,13 +169,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "elo-perf" / "cheaper", metavar="DIR")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=160, help="of a whole candidate")
+    parser.add_argument("--terms", nargs="+", default=TERMS, help="what the searches weigh")
+    parser.add_argument("--steps", type=int, default=300, help="of a whole candidate")
     parser.add_argument("--batch", type=int, default=16, help="clips of a step")
     parser.add_argument("--rounds", type=int, default=4, help="of plain")
     parser.add_argument("--population", type=int, default=8)
     parser.add_argument("--judges", type=int, default=2, help="seeds under which a winner is trained again")
     parser.add_argument(
-        "--guide", default="zipf", choices=["zipf", "rankme"], help="the fitness that guides, and that winners are judged by"
+        "--guide", default="zipf", choices=["zipf", "weak", "rankme"], help="the fitness that guides, and that winners are judged by"
     )
     parser.add_argument("--heap", type=int, default=300, help="videos without labels")
     parser.add_argument("--examples", type=int, default=20, help="labelled videos of each motion")
@@ -178,8 +185,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="search nothing")
     parser.add_argument("--set", nargs="+", default=[], help="settings, KEY=VALUE")
     given = parser.parse_args()
-    given.restless, given.again, given.terms = False, False, resolve("demo", None, [], 0).objective.terms
-    place = given.work / f"{given.guide}-{given.steps}-{given.batch}-{given.rounds}-{given.population}"
+    given.restless, given.again = False, False
+    given.labelled = given.work / f"calm-{given.heap}-{given.examples}" / "set-labelled"  # where `material` puts it
+    place = given.work / f"{given.guide}-{len(given.terms)}-{given.steps}-{given.batch}-{given.rounds}-{given.population}"
     place.mkdir(parents=True, exist_ok=True)
     if not given.table:
         winners(given, place, material(given, settings_of(given, "plain", 0)))
