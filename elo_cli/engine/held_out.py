@@ -94,8 +94,11 @@ def objective(name: str, matrix_ND: Tensor, given: FitnessSettings, seed: int) -
     Raises:
         TrainingError: the features are collapsed.
     """
-    plain_ND = matrix_ND.detach().numpy()
-    _, reason = scaled_or_collapsed(plain_ND, given.scaling, given.clusters) if name == "zipf" else (None, collapse(plain_ND))
+    fixed_ND = matrix_ND.detach().numpy()
+    if name == "zipf":
+        fixed_ND, reason = scaled_or_collapsed(fixed_ND, given.scaling, given.clusters)
+    else:
+        reason = collapse(fixed_ND)
     if reason is not None:
         raise TrainingError(f"The features of the held-out videos are collapsed: {reason}.")
     if name == "contrast":
@@ -103,7 +106,6 @@ def objective(name: str, matrix_ND: Tensor, given: FitnessSettings, seed: int) -
     if name == "rankme":
         return -_effective_rank(matrix_ND)
     live_ND = scale(matrix_ND, given.scaling)
-    fixed_ND = live_ND.detach().numpy()
     with threadpool_limits(limits=1):  # threads add up in any order: runs would differ
         runs = [k_means(fixed_ND, given.clusters, derive(seed, "held-out", run) % 2**32) for run in range(given.runs)]
     values = [_divergence(live_ND, torch.from_numpy(one.cluster_centers_), given) for one in runs]
