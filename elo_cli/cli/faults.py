@@ -1,11 +1,13 @@
 """From an exception to what a person reads and the exit code that a script sees."""
 
+import contextlib
 import errno
 import sys
 import traceback
 
 from elo_cli.cli.terminal import complain, escape_lines, paint
-from elo_cli.core.errors import EloError, MachineError, StorageError, UsageError
+from elo_cli.core.errors import AbandonedError, EloError, MachineError, Stopped, StorageError, UsageError
+from elo_cli.core.rank import Rank
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -20,7 +22,11 @@ def report(error: BaseException, *, debug: bool) -> int:
     Returns:
         The exit code.
     """
-    told = _as_elo_error(error)
+    told, rank = _as_elo_error(error), 0
+    with contextlib.suppress(UsageError):  # which may be what is to be told
+        rank = Rank.announced().number
+    if rank and isinstance(told, (Stopped, AbandonedError)):  # another process says why
+        return told.exit_code
     if debug:
         complain(escape_lines("".join(traceback.format_exception(error)).rstrip()))
     if told is None:
@@ -29,7 +35,8 @@ def report(error: BaseException, *, debug: bool) -> int:
             f"This is a bug in elo: {kind}{': ' if text else ''}{text}",
             hint="" if debug else "run again with --debug for the traceback, and report it.",
         )
-    complain(f"{paint('Error:', 'red', sys.stderr)} {escape_lines(told.message)}")
+    word = f"Error in process {rank}:" if rank else "Error:"
+    complain(f"{paint(word, 'red', sys.stderr)} {escape_lines(told.message)}")
     if told.hint:
         complain(f"{paint('How to mend it:', 'bold', sys.stderr)} {escape_lines(told.hint)}")
     return told.exit_code

@@ -10,6 +10,7 @@ from types import FrameType
 
 from elo_cli.cli.terminal import is_terminal
 from elo_cli.core.errors import Interrupted, Stopped
+from elo_cli.core.rank import Rank
 
 _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -30,7 +31,7 @@ class StopRequest:
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
-        if not is_terminal(sys.stderr):  # there, the bars say it; writing here would tear them
+        if not (is_terminal(sys.stderr) or Rank.announced().number):  # there, the bars say it; writing here would tear them
             with contextlib.suppress(OSError):  # not print: a handler may interrupt one
                 os.write(2, f"{self.answer()}\n".encode())
 

@@ -10,6 +10,7 @@ from elo_cli.cli.pace import Pace, duration_text
 from elo_cli.cli.render import as_renderable
 from elo_cli.cli.signals import StopRequest
 from elo_cli.cli.terminal import complain, escape, escape_lines, is_terminal, paint
+from elo_cli.core.rank import Rank
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -76,6 +77,18 @@ class LineWatch:
         complain(f"{escape(stage)}: {escape(text)}")
 
 
+class SilentWatch(LineWatch):
+    """A watch that says nothing, and hears who asks to stop: that of a process which trains with others."""
+
+    def _line(self, stage: str, text: str) -> None: ...
+
+    def note(self, message: str) -> None:
+        """Leave it to rank 0."""
+
+    def warn(self, message: str) -> None:
+        """Leave it to rank 0."""
+
+
 class BarWatch(LineWatch):
     """A watch that draws a bar for each stage, and what the stage shows, on the terminal behind stderr.
 
@@ -117,8 +130,8 @@ class BarWatch(LineWatch):
 @contextlib.contextmanager
 def open_watch(request: StopRequest) -> Iterator[LineWatch]:
     """Give the watch that suits stderr, and clear its bars away in the end."""
-    if not is_terminal(sys.stderr):
-        yield LineWatch(request)
+    if Rank.announced().number or not is_terminal(sys.stderr):
+        yield SilentWatch(request) if Rank.announced().number else LineWatch(request)
         return
     from rich.console import Console, RenderableType
     from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn

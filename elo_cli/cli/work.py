@@ -13,6 +13,7 @@ from elo_cli.cli.signals import stop_request
 from elo_cli.cli.terminal import complain, escape, say
 from elo_cli.cli.watching import open_watch
 from elo_cli.core.errors import Interrupted, Stopped
+from elo_cli.core.rank import Rank
 
 if TYPE_CHECKING:
     from elo_cli.core.settings import Settings
@@ -45,7 +46,8 @@ def run_workflow(verb: str, common: Common, shorthands: Mapping[str, object] | N
             _show_changes(settings)
     else:
         outcome = _run(workflow, arguments, _resuming_line(common.invocation.arguments))
-    _show(outcome, as_json=common.as_json)
+    if Rank.announced().number == 0:  # of processes that train together one speaks
+        _show(outcome, as_json=common.as_json)
     if common.dry_run:
         complain("This was a dry run: nothing is written.")
 

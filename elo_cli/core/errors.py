@@ -82,6 +82,10 @@ class LockedError(MachineError):
     """Another process is at work in this run directory."""
 
 
+class AbandonedError(MachineError):
+    """Another of the processes that train together has ended."""
+
+
 class StorageError(EloError):
     """The disk is full, read-only, or returned an error."""
 

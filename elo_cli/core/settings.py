@@ -193,7 +193,10 @@ class TrainSettings(Section):
     clip: ClipSettings = ClipSettings()  # type: ignore[call-arg]
     encoder: EncoderSettings = EncoderSettings()  # type: ignore[call-arg]
     steps: int = Field(10_000, ge=1, description="optimiser steps (the paper: 10,000 for a proxy)")
-    batch: int = Field(32, ge=2, le=65_536, description="clips of one step")
+    batch: int = Field(32, ge=2, le=65_536, description="clips of one step, of all processes together")
+    sync_batch_norm: bool = Field(
+        True, description="batch norm over the clips of all processes: as many processes as there are, it is the same training"
+    )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="what takes the steps (the paper is silent)")
     lr: float = Field(0.1, gt=0, description="peak learning rate (the paper: 0.1)")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD; the first beta of AdamW")

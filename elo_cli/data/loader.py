@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from elo_cli import dist
 from elo_cli.core.clip import CHANNELS, MODALITIES, ClipBatch, Source, Window
+from elo_cli.core.errors import UsageError
 from elo_cli.core.settings import ClipSettings
 from elo_cli.data import transforms
 from elo_cli.data.augment import Look
@@ -117,6 +119,10 @@ class TrainingClips:
     def __getitem__(self, step: int) -> ClipBatch:
         return self._clips[self.sampler.draw(step)]
 
+    def videos(self, step: int) -> tuple[str, ...]:
+        """Return the ids of the videos whose clips a step sees, on all ranks."""
+        return self.sampler.videos(step)
+
     def batches(self, start: int, stop: int, workers: int) -> Iterator[ClipBatch]:
         """Yield the batches of steps start … stop-1, read ahead by `workers` processes; with none, each when it is asked for."""
         if not workers:
@@ -148,13 +154,25 @@ class _Draws:
 def training_clips(
     videos: VideoSet, clip: ClipSettings, sources: frozenset[Source], *, batch: int, seed: int, without: Collection[int] = ()
 ) -> TrainingClips:
-    """Put together what reads the batches of a training run; `without` are the numbers of held-out videos.
+    """Put together what reads this rank's part of the batches of a training run.
+
+    Args:
+        batch: clips of a step, on all ranks together; each has as many.
+        without: numbers of held-out videos.
 
     Raises:
+        UsageError: a batch cannot be divided among the ranks.
         DataError: no segment is as long as a clip.
     """
+    ranks = dist.world()
+    if batch % ranks:
+        raise UsageError(
+            f"A batch of {batch} clips cannot be divided among {ranks} processes.",
+            hint=f"Set batch to a multiple of {ranks}, or start another number of processes.",
+        )
     windows: frozenset[Window] = frozenset(source.window for source in sources)
-    return TrainingClips(ClipReader(videos, clip), ClipSampler(videos, clip, windows, batch, seed, without=without), sources)
+    sampler = ClipSampler(videos, clip, windows, batch // ranks, seed, dist.rank(), ranks, without=without)
+    return TrainingClips(ClipReader(videos, clip), sampler, sources)
 
 
 def evaluation_clips(

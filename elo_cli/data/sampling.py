@@ -75,13 +75,21 @@ class ClipSampler:
         first = (step * self.world + self.rank) * self.batch
         return [self._clip(position) for position in range(first, first + self.batch)]
 
-    def _clip(self, position: int) -> ClipChoice:
+    def videos(self, step: int) -> tuple[str, ...]:
+        """Name the videos whose clips all ranks see in one step."""
+        together = self.batch * self.world
+        return tuple(self._videos[self._video(position)].id for position in range(step * together, (step + 1) * together))
+
+    def _video(self, position: int) -> int:
         together = self.batch * self.world
         # An epoch has whole steps, unless the set is smaller than one.
         count = len(self._usable)
         visited = count // together * together or count
         epoch, offset = divmod(position, visited)
-        video = int(self._usable[_order(self.seed, epoch, count)[offset]])
+        return int(self._usable[_order(self.seed, epoch, count)[offset]])
+
+    def _clip(self, position: int) -> ClipChoice:
+        video = self._video(position)
         random = numpy_generator(self.seed, "clip", position)
         drawn = self._videos[video]
         segments = [segment for segment in drawn.segments if segment.record.frames >= self.clip.span]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from elo_cli import dist
 from elo_cli.core.clip import ClipBatch
 from elo_cli.core.errors import TrainingError
 from elo_cli.core.settings import TrainSettings
@@ -52,6 +53,7 @@ class Training:
 
     A term whose loss is no finite number is left out of its step, and a step whose gradient is not
     finite is not made; the running statistics of batch norm are then put back. Each such step is counted.
+    Where several processes train together all do the same: each has its part of the batch, and gradients are averaged.
 
     Args:
         objective: the networks and the loss.
@@ -119,9 +121,11 @@ class Training:
         skipped = [name for name in values if name not in parts]
         total = report.without(skipped).total
         self.optimizer.zero_grad(set_to_none=True)
-        # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
         if total.requires_grad:
             torch.autograd.backward(total)
+        dist.average_gradients(self.objective.parameters())
+        # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
+        if any(parameter.grad is not None for parameter in self.objective.parameters()):
             norm = torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.clip_norm or math.inf)
             if torch.isfinite(norm):
                 self.optimizer.step()
@@ -132,7 +136,8 @@ class Training:
             for buffer, before in zip(self._running, statistics, strict=True):
                 buffer.copy_(before)
             self.skipped += 1
-        return StepRecord(step, float(total.detach()), parts, lr, tuple(skipped), batch.ids if skipped else ())
+        loss = float(dist.total(total.detach()) / dist.world())
+        return StepRecord(step, loss, parts, lr, tuple(skipped), self.clips.videos(step) if skipped else ())
 
     def send(self, batch: ClipBatch) -> ClipBatch:
         """Put a batch where training is."""

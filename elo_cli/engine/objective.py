@@ -3,6 +3,9 @@
 A term of weight 0 is not built: no parameter, no forward pass, no random number, and a modality that
 no positive term reads is not even loaded. All the views of a modality go through its encoder as one
 batch, so they share batch-norm statistics and no term can tell views apart by them.
+
+Where several processes train together, each returns its share of the loss: the mean of their summands is that of the
+whole batch.
 """
 
 import dataclasses
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from elo_cli import dist
 from elo_cli.core.clip import CHANNELS, MODALITIES, ClipBatch, Modality, Source, View
 from elo_cli.core.errors import UsageError
 from elo_cli.core.seeds import derive
@@ -20,6 +24,7 @@ from elo_cli.core.weights import LossWeights, Term
 from elo_cli.encoders import SHELF as ENCODERS
 from elo_cli.engine.views import forms_of, make_view
 from elo_cli.nets.blocks import Encoding
+from elo_cli.nets.norms import synchronise
 from elo_cli.nets.term import Parts, TermLoss
 from elo_cli.tasks import build_term
 
@@ -29,8 +34,8 @@ class LossReport:
     """The loss of one step.
 
     Attributes:
-        summands: λ L of each term, with its gradient.
-        parts: each term's own loss L, before its weight and scale, without gradient.
+        summands: λ L of each term, with its gradient, of this rank.
+        parts: each term's own loss L, before its weight and scale, without gradient; the mean over ranks.
     """
 
     summands: Mapping[str, Tensor]
@@ -74,6 +79,7 @@ class Objective(nn.Module):
         videos: how many videos there are.
         seed: of the first parameters, of shuffled orders and of what terms draw.
         drawn: how many of the videos training ever draws; all of them by default.
+        together: whether batch norm is over the clips of all ranks, and not of each alone.
 
     Raises:
         UsageError: no weight is positive.
@@ -88,6 +94,7 @@ class Objective(nn.Module):
         videos: int,
         seed: int,
         drawn: int | None = None,
+        together: bool = True,
     ) -> None:
         super().__init__()
         self.terms = weights.active()
@@ -106,7 +113,10 @@ class Objective(nn.Module):
         self.views = frozenset(view for loss in losses.values() for view in loss.views)
         # A mere target has no encoder; RGB has one even where no term reads it, as it is what training is for.
         encoded = {"rgb"} | {view.modality for view in self.views}
+        self.together = together and dist.world() > 1
         self.encoders = nn.ModuleDict({name: build_encoder(name, encoders, seed) for name in read if name in encoded})
+        if self.together:
+            synchronise(self.encoders)
         self.losses = nn.ModuleDict(losses)
         self.sources = frozenset(source for loss in losses.values() for source in loss.sources)
         # The value of each term at the first step, by which it is divided where the settings say so.
@@ -115,26 +125,24 @@ class Objective(nn.Module):
     def forward(self, batch: ClipBatch, step: int) -> LossReport:
         """Return the weighted loss of one batch."""
         few, encodable = self._encodable(batch)
-        encoded = self.encode(encodable, step)
+        encoded: dict[View, Encoding] = {}
+        for name, encoder in _named(self.encoders):
+            encoded |= self._encode(name, encoder, encodable, few, step)
         # What cannot be encoded is missing to the terms that encode it, not to those that only compare with it.
         parts = {
             str(term): loss(encoded, encodable if few & {view.source for view in loss.views} else batch).float()
             for term, loss in self._losses()
         }
+        # What is no finite number on one rank is none on any: all leave out the same.
+        means_T = dist.total(torch.stack([part.detach() for part in parts.values()])) / dist.world()
         # Each summand is a graph of its own: what is not finite in one must not reach the gradient of another.
         values = parts
         if self.scale == "initial":
-            scales = self._scale(torch.stack([part.detach() for part in parts.values()])).unbind()
-            values = {name: part / scale for (name, part), scale in zip(parts.items(), scales, strict=True)}
+            values = {
+                name: part / scale for (name, part), scale in zip(parts.items(), self._scale(means_T).unbind(), strict=True)
+            }
         summands = {name: self.weights[name] * value for name, value in values.items()}
-        return LossReport(summands, {name: value.detach() for name, value in parts.items()})
-
-    def encode(self, batch: ClipBatch, step: int) -> dict[View, Encoding]:
-        """Run each encoder once, over all the views of its modality that terms read."""
-        encoded: dict[View, Encoding] = {}
-        for name, encoder in _named(self.encoders):
-            encoded |= self._encode(name, encoder, batch, step)
-        return encoded
+        return LossReport(summands, dict(zip(parts, means_T.unbind(), strict=True)))
 
     def _losses(self) -> Iterator[tuple[Term, TermLoss]]:
         for term in self.terms:
@@ -144,11 +152,15 @@ class Objective(nn.Module):
 
     def _encodable(self, batch: ClipBatch) -> tuple[set[Source], ClipBatch]:
         """Mask what is to be encoded but only one clip of the batch has: batch norm needs two."""
-        few = {view.source for view in self.views if batch.present[view.source].sum() < 2}
+        sources = sorted({view.source for view in self.views})
+        count_S = torch.stack([batch.present[source].sum() for source in sources])
+        count_S = dist.total(count_S) if self.together else count_S
+        few = {source for source, count in zip(sources, count_S.tolist(), strict=True) if count < 2}
         present = {source: present_B & (source not in few) for source, present_B in batch.present.items()}
         return few, dataclasses.replace(batch, present=present)
 
-    def _encode(self, name: Modality, encoder: nn.Module, batch: ClipBatch, step: int) -> dict[View, Encoding]:
+    def _encode(self, name: Modality, encoder: nn.Module, batch: ClipBatch, few: set[Source], step: int) -> dict[View, Encoding]:
+        """Run an encoder once, over all the views of its modality that terms read; `few` are the sources that none has."""
         views = forms_of(self.views, name)
         if not views:
             return {}
@@ -160,7 +172,9 @@ class Objective(nn.Module):
             encoding = encoder(stacked)
         else:
             # Clips that lack the modality are never encoded: they are zero rows that every term masks.
-            encoding = self._spread(name, encoder(stacked[present_N]) if present_N.any() else None, present_N)
+            # Of a batch over ranks this one may have no such clip, and takes part all the same: batch norm asks all.
+            some = not {view.source for view in views} <= few
+            encoding = self._spread(name, encoder(stacked[present_N]) if some else None, present_N)
         size = len(batch.ids)
         return {view: encoding.rows(number * size, (number + 1) * size) for number, view in enumerate(views)}
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elo_cli.core.errors import MachineError
+from elo_cli.core.rank import Rank
 from elo_cli.core.settings import MachineSettings
 from elo_cli.run.environment import processors
 
@@ -32,12 +33,16 @@ class Precision:
 
     @classmethod
     def choose(cls, settings: MachineSettings) -> "Precision":
-        """Fill in every `auto`.
+        """Fill in every `auto`. Of the processes of one machine that train together each has a GPU of its own, or its part
+        of the processors.
 
         Raises:
             MachineError: the device asked for is not there.
         """
+        rank = Rank.announced()
         name = settings.device if settings.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        if name == "cuda" and rank.world > 1:
+            name = f"cuda:{rank.local}"
         try:
             device = torch.device(name)
             torch.empty(1, device=device)
@@ -46,7 +51,7 @@ class Precision:
         fast = _has_bf16(device)
         bf16 = fast if settings.precision == "auto" else settings.precision == "bf16"
         last = fast if settings.layout == "auto" else settings.layout == "channels_last"
-        threads = processors() if settings.threads == "auto" else settings.threads
+        threads = max(1, processors() // rank.neighbours) if settings.threads == "auto" else settings.threads
         torch.set_num_threads(threads)
         if device.type == "cpu":
             _keep_freed_memory()

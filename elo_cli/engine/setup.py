@@ -29,12 +29,21 @@ def make_training(
         without: numbers of videos that are held out: no clip is drawn from them.
 
     Raises:
-        UsageError: no weight is positive.
+        UsageError: no weight is positive, or a batch cannot be divided among the processes that train together.
         DataError: no segment is as long as a clip.
     """
     shapes = source_shapes(settings.clip, videos.rates)
     drawn = len(drawable(videos, settings.clip, without))
-    objective = Objective(weights, objective_settings, settings.encoder, shapes, len(videos.videos), seed, drawn)
+    objective = Objective(
+        weights,
+        objective_settings,
+        settings.encoder,
+        shapes,
+        len(videos.videos),
+        seed,
+        drawn,
+        together=settings.sync_batch_norm,
+    )
     clips = training_clips(videos, settings.clip, objective.sources, batch=settings.batch, seed=seed, without=without)
     return Training(objective, clips, settings, precision)
 

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elo_cli import dist
 from elo_cli.core.clip import ClipBatch, Form, View
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.settings import SpecAugmentSettings
@@ -15,8 +16,8 @@ _AUDIO_PIECES = 8
 def make_view(batch: ClipBatch, view: View, seed: int, step: int, stripes: SpecAugmentSettings | None = None) -> Tensor:
     """Return the tensor of a view, of the shape of its source.
 
-    Shuffling draws one order for each clip from (seed, step), the same for every modality that has as many
-    pieces. Stripes, if given, cover parts of what the
+    Shuffling draws one order for each clip of the whole batch, of all ranks, from (seed, step), the same for every
+    modality that has as many pieces. Stripes, if given, cover parts of what the
     encoder of sound sees. They come last and lie alike in all views of a clip: a stripe that was
     shuffled or reversed with the sound would tell that it was.
     """
@@ -32,15 +33,15 @@ def _make(batch: ClipBatch, view: View, seed: int, step: int) -> Tensor:
         return clean.flip(_time_axis(view))
     if view.form == "shuffled":
         pieces = _AUDIO_PIECES if view.modality == "audio" else clean.shape[2]
-        orders_BT = shuffled_orders(len(clean), min(pieces, clean.shape[_time_axis(view)]), seed, step)
-        return _permute(clean, orders_BT, _time_axis(view))
+        orders_AT = shuffled_orders(dist.world() * len(clean), min(pieces, clean.shape[_time_axis(view)]), seed, step)
+        return _permute(clean, dist.own(orders_AT, len(clean)), _time_axis(view))
     return clean
 
 
 def _stripes(shape: torch.Size, settings: SpecAugmentSettings, seed: int, step: int) -> Tensor:
     """Draw for each clip where its spectrogram (B, 1, F, T) is covered; by its mean over the data, which is 0."""
     random = numpy_generator(seed, "stripes", step)
-    clips, _, *lengths = shape
+    clips, lengths = dist.world() * shape[0], shape[2:]
     covered = np.zeros((clips, 1, *lengths), bool)
     for axis, share in enumerate((settings.mels, settings.time)):
         length = lengths[axis]
@@ -49,7 +50,7 @@ def _stripes(shape: torch.Size, settings: SpecAugmentSettings, seed: int, step: 
         places = np.arange(length)
         stripes_BMN = (places >= starts[..., None]) & (places < (starts + widths)[..., None])
         covered |= np.expand_dims(stripes_BMN.any(1), (1, 3 - axis))
-    return torch.from_numpy(covered)
+    return torch.from_numpy(dist.own(covered, shape[0]))
 
 
 def _time_axis(view: View) -> int:

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional
 
+from elo_cli import dist
 from elo_cli.core.seeds import derive
 
 MANY = 20_000  # rows from which on k-means works on batches
@@ -21,7 +22,8 @@ class Bank(nn.Module):
     The vectors are clustered anew whenever twice as many videos have been seen as the last time, when the last
     video has been seen, and every `every` updates. So pseudo-labels exist from the first steps on, at no forward pass of
     their own, and every video has them once all have been seen.
-    All of it is buffers: a checkpoint holds the bank, and a resumed run goes on with it.
+    All of it is buffers: a checkpoint holds the bank, and a resumed run goes on with it. Where several processes train
+    together each has the whole bank, and all are alike: every rank takes in the clips of all, and rank 0 clusters.
 
     Args:
         videos: how many there are, N.
@@ -61,11 +63,12 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def update(self, video_B: Tensor, vector_BD: Tensor, valid_B: Tensor) -> bool:
-        """Take in the representations of a batch, and cluster if it is time; a video counts once.
+        """Take in the representations of a batch, of all ranks, and cluster if it is time; a video counts once.
 
         Returns:
             Whether the clusters are new.
         """
+        video_B, vector_BD, valid_B = (dist.everyone(each) for each in (video_B, vector_BD, valid_B))
         valid_B = valid_B & torch.isfinite(vector_BD).all(1)
         rows, vectors_BD = video_B[valid_B], functional.normalize(vector_BD[valid_B].float(), dim=1)
         old_BD = self.vectors_ND[rows]
@@ -82,12 +85,14 @@ class Bank(nn.Module):
         return False
 
     def _cluster(self, seen: int) -> None:
-        rows_N = self.seen_N.nonzero()[:, 0]
-        vectors = self.vectors_ND[rows_N].cpu().numpy()
-        for run in range(len(self.labels_HN)):
-            state = derive(self.seed, "bank", int(self.rounds), run) % 2**32
-            labels = _kmeans(vectors, min(self.clusters, seen // 2), state)
-            self.labels_HN[run, rows_N] = torch.from_numpy(labels.astype(np.int64)).to(rows_N.device)
+        if dist.rank() == 0:
+            rows_N = self.seen_N.nonzero()[:, 0]
+            vectors = self.vectors_ND[rows_N].cpu().numpy()
+            for run in range(len(self.labels_HN)):
+                state = derive(self.seed, "bank", int(self.rounds), run) % 2**32
+                labels = _kmeans(vectors, min(self.clusters, seen // 2), state)
+                self.labels_HN[run, rows_N] = torch.from_numpy(labels.astype(np.int64)).to(rows_N.device)
+        self.labels_HN.copy_(dist.first(self.labels_HN))  # other processors might round otherwise
         self.rounds += 1
         self.updates.zero_()
         self.clustered.fill_(seen)

@@ -1,10 +1,16 @@
-"""The distances of Eq. 2, 6 and 8, the cross-entropy of Eq. 7, and means over the clips that have what a term reads."""
+"""The distances of Eq. 2, 6 and 8, the cross-entropy of Eq. 7, and means over the clips that have what a term reads.
+
+Where several processes train together these means are over the clips of all: the mean of what the ranks return is the
+mean over the clips of the whole batch, however many of them each rank has.
+"""
 
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from elo_cli import dist
 
 Form = Literal["l2", "mean"]
 
@@ -23,9 +29,9 @@ def distance(first: Tensor, second: Tensor, form: Form) -> Tensor:
 
 def masked_mean(loss_B: Tensor, valid_B: Tensor) -> Tensor:
     """Return the mean over the valid clips; 0, with a zero gradient, where none is valid."""
-    valid = valid_B.to(loss_B.dtype)
+    valid = dist.total(valid_B.to(loss_B.dtype).sum())
     # torch.where keeps a NaN of an invalid clip out of the sum (0 × NaN would be NaN).
-    return torch.where(valid_B, loss_B, torch.zeros_like(loss_B)).sum() / valid.sum().clamp_min(1)
+    return torch.where(valid_B, loss_B, torch.zeros_like(loss_B)).sum() / (valid.clamp_min(1) / dist.world())
 
 
 def binary_loss(positive_B: Tensor, negative_B: Tensor, valid_B: Tensor) -> Tensor:

@@ -147,6 +147,7 @@ class RunDirectory:
         fresh: bool = False,
         free: frozenset[str] = frozenset(),
         threads: int | None = None,
+        processes: int = 1,
     ) -> Iterator["RunDirectory"]:
         """Own a run's directory for the length of a `with` block, making it if need be.
 
@@ -158,6 +159,7 @@ class RunDirectory:
             free: settings that may differ from the stored ones, as dotted keys or beginnings of
                 such keys (`loader` frees `loader.workers`).
             threads: the number of threads that the run computes with, to be recorded.
+            processes: how many processes train together, to be recorded.
 
         Raises:
             StorageError: the directory cannot be made or written.
@@ -170,7 +172,7 @@ class RunDirectory:
             run.root.mkdir(parents=True, exist_ok=True)
         with hold(run.lock, run.owner, command):
             run._keep_settings(settings, free)
-            run._keep_environment(threads)
+            run._keep_environment(threads, processes)
             with run._logged(command):
                 yield run
 
@@ -203,9 +205,9 @@ class RunDirectory:
                 raise _settings_error(self.root, list(differences.values()))
         write_atomic(self.settings, text.encode())
 
-    def _keep_environment(self, threads: int | None) -> None:
+    def _keep_environment(self, threads: int | None, processes: int) -> None:
         """Record the environment, and how it differs from the one before."""
-        now = describe_environment(threads)
+        now = describe_environment(threads, processes)
         with contextlib.suppress(OSError, ValueError, AttributeError):  # none yet, or damaged: nothing to compare with
             before = json.loads(self.environment.read_text())
             self.environment_changes = tuple(_differences(before, json.loads(json.dumps(now))).values())

@@ -14,12 +14,13 @@ _CGROUP = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
-def describe_environment(threads: int | None = None) -> dict[str, Any]:
+def describe_environment(threads: int | None = None, processes: int = 1) -> dict[str, Any]:
     """Describe this machine as `environment.json` holds it.
 
     Args:
         threads: the number of threads that the run computes with, if it was set. It is part of the
             environment because it changes the last bits of results on a CPU.
+        processes: how many train together; it changes the last bits too.
     """
     return {
         "packages": {name: _version(name) for name in PACKAGES},
@@ -28,6 +29,7 @@ def describe_environment(threads: int | None = None) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "cpu_limit": cpu_limit(),
         "threads": threads,
+        "processes": processes,
     }
 
 

@@ -1,4 +1,9 @@
-"""Bring modalities of one video together and those of different videos apart (Eq. 8)."""
+"""Bring modalities of one video together and those of different videos apart (Eq. 8).
+
+The other videos are those of the whole batch, on whichever rank they are.
+
+Shape legend: B clips of this rank, A clips of all ranks, D features.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -7,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from elo_cli import dist
 from elo_cli.core.clip import ClipBatch, View, modality_names
 from elo_cli.core.weights import Term
 from elo_cli.nets.blocks import Encoding
@@ -37,9 +43,10 @@ class Margin(TermLoss):
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         first_BD, second_BD = encoded[self.first].vector_BD, encoded[self.second].vector_BD
         valid_B = self.valid(batch)
-        index_B, found_B = other_video(batch.video_B, valid_B)
+        found = other_video(dist.everyone(batch.video_B), dist.everyone(valid_B))
+        index_B, found_B = (dist.own(each_A, len(valid_B)) for each_A in found)
         near_B = distance(first_BD, second_BD, self.form)
-        far_B = distance(first_BD, second_BD[index_B], self.form)
+        far_B = distance(first_BD, dist.everyone(second_BD)[index_B], self.form)
         return masked_mean(near_B + (self.margin - far_B).clamp_min(0), valid_B & found_B)
 
 
@@ -54,15 +61,17 @@ class Contrast(TermLoss):
         first_BD = functional.normalize(encoded[self.first].vector_BD, dim=1)
         second_BD = functional.normalize(encoded[self.second].vector_BD, dim=1)
         valid_B = self.valid(batch)
+        video_A, valid_A = dist.everyone(batch.video_B), dist.everyone(valid_B)
+        target_B = dist.own(torch.arange(len(valid_A), device=valid_B.device), len(valid_B))
+        same_BA = functional.one_hot(target_B, len(valid_A)).bool()
+        usable_BA = valid_A[None, :] & (batch.video_B[:, None] != video_A[None, :]) | same_BA
+        found_B = dist.own(other_video(video_A, valid_A)[1], len(valid_B))
         with torch.autocast(first_BD.device.type, enabled=False):  # bfloat16 would round logits of 10 to steps of 0.06
-            logits_BB = first_BD @ second_BD.T / self.temperature
-        same_BB = torch.eye(len(valid_B), dtype=torch.bool, device=valid_B.device)
-        usable_BB = valid_B[None, :] & (batch.video_B[:, None] != batch.video_B[None, :]) | same_BB
-        _, found_B = other_video(batch.video_B, valid_B)
-        target_B = torch.arange(len(valid_B), device=valid_B.device)
+            there_BA = first_BD @ dist.everyone(second_BD).T / self.temperature
+            back_BA = second_BD @ dist.everyone(first_BD).T / self.temperature
         losses = [
-            functional.cross_entropy(logits.masked_fill(~usable_BB, float("-inf")), target_B, reduction="none")
-            for logits in (logits_BB, logits_BB.T)
+            functional.cross_entropy(logits_BA.masked_fill(~usable_BA, float("-inf")), target_B, reduction="none")
+            for logits_BA in (there_BA, back_BA)
         ]
         return masked_mean((losses[0] + losses[1]) / 2, valid_B & found_B)
 

@@ -1,10 +1,10 @@
-"""`elo pretrain`: train all networks with one loss, keep the RGB encoder."""
+"""`elo pretrain`: train all networks with one loss, keep the RGB encoder; in one process or in many."""
 
 import time
 from pathlib import Path
 from typing import Any
 
-from elo_cli import __version__
+from elo_cli import __version__, dist
 from elo_cli.core.errors import Stopped, TrainingError
 from elo_cli.core.files import write_atomic, write_json
 from elo_cli.core.settings import Settings
@@ -24,13 +24,13 @@ from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.material import (
     Material,
     about,
-    command_line,
     dataset_root,
     open_material,
     read_loss,
     served_terms,
     spending,
 )
+from elo_cli.workflows.ranks import check, open_directory
 from elo_cli.workflows.scalars import Scalars, open_scalars
 
 FREE = frozenset({"machine.loader_workers", "machine.threads", "pretrain.checkpoint_every", "pretrain.max_skipped"})
@@ -92,28 +92,44 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     stored = {key: dump[key] for key in ("seed", "objective", "pretrain", "machine")}
     stored |= {"loss": weights.to_names(), "data": material.fingerprint, "computed": precision.describe()}
     place = out or Workspace(Path(settings.workspace)).place("pretrain", fresh=fresh)
-    # Before the directory is made: what cannot begin shall not bind the next attempt to its settings.
-    training = make_training(
-        weights,
-        settings.pretrain,
-        settings.objective,
-        material.videos,
-        seed=settings.seed,
-        precision=precision,
-    )
-    opened = RunDirectory.open(place, stored, command=command_line(), fresh=fresh, free=FREE, threads=precision.threads)
-    with spending() as spent, opened as directory:
-        for change in directory.environment_changes:
-            watch.warn(f"The environment changed since this run began: {change}")
-        write_atomic(directory.loss, dump_yaml(weights.to_names()).encode())
-        _resume(training, directory, watch)
-        with open_scalars(directory.tensorboard, watch, first=training.done + 1) as scalars:
-            last = _train(training, settings, directory, scalars, watch)
-        result = _export(training, settings, material, weights, directory, last)
+    with dist.joined(precision.device):
+        # Before the directory is made: what cannot begin shall not bind the next attempt to its settings.
+        training = make_training(
+            weights,
+            settings.pretrain,
+            settings.objective,
+            material.videos,
+            seed=settings.seed,
+            precision=precision,
+        )
+        opened = open_directory(place, stored, precision, fresh=fresh, free=FREE)
+        with spending() as spent, opened as directory:
+            last = _pretrain(training, settings, weights, directory, watch)
+            if dist.rank():
+                return Outcome({})
+            result = _export(training, settings, material, weights, directory, last)
     figures = (str(settings.pretrain.steps), f"{result['loss']:.4f}", str(len(weights.active())), result["sha256"][:16])
     tables = (Table("Pretrained", ("steps", "last loss", "terms", "encoder"), (figures,)), spent.table())
     files = {"encoder": str(directory.encoder), "card": str(directory.encoder_card)}
     return Outcome({**result, **spent.record(), "out": str(directory.root)}, tables, files, "elo extract-features")
+
+
+def _pretrain(
+    training: Training, settings: Settings, weights: LossWeights, directory: RunDirectory, watch: Watch
+) -> StepRecord | None:
+    """Go on with the training to its end; return its last step, if it was not there before."""
+    for change in directory.environment_changes:
+        watch.warn(f"The environment changed since this run began: {change}")
+    if dist.world() > 1:
+        each = settings.pretrain.batch // dist.world()
+        watch.note(f"{dist.world()} processes train together, {each} clips of each batch of {settings.pretrain.batch} in each.")
+    if dist.rank():
+        _resume(training, directory, watch)
+        return _train(training, settings, None, watch)
+    write_atomic(directory.loss, dump_yaml(weights.to_names()).encode())
+    _resume(training, directory, watch)
+    with open_scalars(directory.tensorboard, watch, first=training.done + 1) as scalars:
+        return _train(training, settings, _Notes(training, directory, scalars), watch)
 
 
 def choose_loss(settings: Settings, loss: str | None, terms: tuple[Term, ...]) -> LossWeights:
@@ -133,32 +149,53 @@ def _resume(training: Training, run: RunDirectory, watch: Watch) -> None:
     watch.note(f"Going on from step {checkpoint.step} of {training.settings.steps} in {run.root}.")
 
 
-def _train(training: Training, settings: Settings, run: RunDirectory, scalars: Scalars, watch: Watch) -> StepRecord | None:
-    log, logged = Journal(run.log), 0.0
+class _Notes:
+    """What rank 0 writes down of a training.
+
+    Args:
+        training: that is noted.
+        run: where.
+        scalars: where for TensorBoard.
+    """
+
+    def __init__(self, training: Training, run: RunDirectory, scalars: Scalars) -> None:
+        self._training, self._run, self._scalars = training, run, scalars
+        self._log, self._logged = Journal(run.log), 0.0
+
+    def take(self, record: StepRecord, *, last: bool, every: int) -> None:
+        """Note a step, and save the state after each `every` of them and after the last."""
+        if last or record.skipped or time.monotonic() - self._logged > _LOG_EVERY_S:
+            self._logged = time.monotonic()
+            self._log.append(_line(record))
+            parts = {f"parts/{name}": value for name, value in record.parts.items()}
+            self._scalars.add(record.step + 1, {"loss": record.loss, "lr": record.lr, **parts})
+        if last or (record.step + 1) % every == 0:
+            self._scalars.flush()  # the next start writes what comes after the checkpoint
+            self.save(record)
+
+    def save(self, record: StepRecord) -> None:
+        """Save the state after this step."""
+        save(self._training, self._run.checkpoints, record)
+
+
+def _train(training: Training, settings: Settings, notes: _Notes | None, watch: Watch) -> StepRecord | None:
     total, every = settings.pretrain.steps, settings.pretrain.checkpoint_every
     record: StepRecord | None = None
     watch.start("pretraining", total, "step")
     try:
         for record in training.run(loader_workers(settings.machine, training.precision)):
             watch.advance("pretraining", record.step + 1, {"loss": record.loss})
-            last = record.step + 1 == total
-            if last or record.skipped or time.monotonic() - logged > _LOG_EVERY_S:
-                logged = time.monotonic()
-                log.append(_line(record))
-                parts = {f"parts/{name}": value for name, value in record.parts.items()}
-                scalars.add(record.step + 1, {"loss": record.loss, "lr": record.lr, **parts})
-            if last or (record.step + 1) % every == 0:
-                scalars.flush()  # the next start writes what comes after the checkpoint
-                save(training, run.checkpoints, record)
+            if notes is not None:
+                notes.take(record, last=record.step + 1 == total, every=every)
             if record.skipped:
                 watch.warn(
                     f"Step {record.step + 1} went without {', '.join(record.skipped)}: no finite number, on clips of"
                     f" {', '.join(record.clips)}."
                 )
-            watch.check()
+            check(watch, training.precision)
     except (Stopped, TrainingError):
-        if record is not None:
-            save(training, run.checkpoints, record)
+        if record is not None and notes is not None:
+            notes.save(record)
         raise
     watch.finish("pretraining")
     return record

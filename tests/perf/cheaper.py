@@ -17,17 +17,18 @@ With rungs, and in random search, there are as many rounds as a fifth of the ste
 
 All search on the demo's heap under the same code, with smaller clips and networks than the demo's. The terms are the demo's
 and seven more that are of less use, so that equal weights are not the best there is. Where candidates train too short to
-learn anything (160 steps), the guide is noise and every way to search is as good as none. A search's own best number is lucky. So each winner is trained again under seeds that no search saw, as long as a whole candidate, and
-judged: by the guide, and by the accuracy of a linear classifier on labelled videos that no search saw either. Steps are all
-that a search trains: finalists, single terms and the learning of weights included, but not what an update of weights costs
-on held-out videos.
+learn anything (160 steps), the guide is noise and every way to search is as good as none.
+
+A search's own best number is lucky. So each winner is trained again under seeds that no search saw, as long as a whole
+candidate, and judged: by the guide, and by the accuracy of a linear classifier on labelled videos that no search saw either
+(but `weak`, whose labels are those). Steps are all that a search trains: finalists, single terms and the learning of weights
+included, but not what an update of weights costs on held-out videos.
 
 A second start goes on where the first stopped; several processes may share one folder, each with `--threads 1`.
 """
 
 import argparse
 import json
-import math
 import statistics
 import tempfile
 from pathlib import Path
@@ -49,8 +50,16 @@ from tests.perf.ranking import claimed, judged, material, train
 FINALISTS, ETA = 2, 4
 SIZE, WIDTH = 24, 8  # pixels of a clip, channels of the first stage
 NAMES = {"zipf": "zipf standardize k=12 s=1 2σ²=1d²"}  # those of tests/perf/ranks.py, where they are not the entry's own
-TERMS = (*resolve("demo", None, [], 0).objective.terms, "flow-to-rgb.distill.1", "flow-to-rgb.distill.2",
-         "audio-to-rgb.distill.1", "audio-to-rgb.distill.4", "rgb.reconstruct", "rgb-to-audio.transfer", "rgb.cluster")  # fmt: skip
+TERMS = (
+    *resolve("demo", None, [], 0).objective.terms,
+    "flow-to-rgb.distill.1",
+    "flow-to-rgb.distill.2",
+    "audio-to-rgb.distill.1",
+    "audio-to-rgb.distill.4",
+    "rgb.reconstruct",
+    "rgb-to-audio.transfer",
+    "rgb.cluster",
+)
 RUNGS = {"rungs": 3, "two-rungs": 2, "warm": 3}
 METHODS = ("plain", *RUNGS, "random", "gradient", "contrast", "uniform")
 LEARNED = ("gradient", "contrast")
@@ -176,7 +185,10 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=8)
     parser.add_argument("--judges", type=int, default=2, help="seeds under which a winner is trained again")
     parser.add_argument(
-        "--guide", default="zipf", choices=["zipf", "weak", "rankme"], help="the fitness that guides, and that winners are judged by"
+        "--guide",
+        default="zipf",
+        choices=["zipf", "weak", "rankme"],
+        help="the fitness that guides, and that winners are judged by",
     )
     parser.add_argument("--heap", type=int, default=300, help="videos without labels")
     parser.add_argument("--examples", type=int, default=20, help="labelled videos of each motion")
