@@ -1,5 +1,6 @@
 """Several processes with a batch between them train as one process with all of it does."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from elo_cli import dist
+from elo_cli.core.clip import ClipBatch
+from elo_cli.core.errors import UsageError
 from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
-from elo_cli.engine.loop import Training
+from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.tasks import all_terms
 from tests.support.ranks import together
-from tests.support.shards import OBJECTIVE, make_training, write_set
+from tests.support.shards import OBJECTIVE, make_clips, make_objective, make_training, write_set
 
 FORMS = {
     "paper": OBJECTIVE,
@@ -44,14 +48,59 @@ def gradients(place: Path, form: str) -> dict[str, Any]:
     return {"loss": record.loss, "parts": record.parts, "gradients": found, "buffers": dict(objective.named_buffers())}
 
 
-def curve(place: Path, form: str) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
-    """The parts of the loss in four steps, and all that a checkpoint would hold."""
-    trained = training(place, form)
-    return [record.parts for record in trained.run(0)], trained.tensors()
+def halves(place: Path) -> tuple[list[StepRecord], dict[str, Tensor], dict[str, Tensor]]:
+    """Train for four steps, and again with a new start after two; the records, and what checkpoints of both would hold."""
+    straight = training(place, "other")
+    records = list(straight.run(0))
+    begun = training(place, "other")
+    for record in begun.run(0):
+        if record.step == 1:
+            break
+    resumed = training(place, "other")
+    resumed.load(begun.done, {name: value.detach().clone() for name, value in begun.tensors().items()})
+    list(resumed.run(0))
+    return records, copies(straight), copies(resumed)
+
+
+def poisoned(place: Path) -> tuple[list[StepRecord], dict[str, Tensor]]:
+    """Train for three steps, with a flow that is no number in the second on the last rank alone."""
+    trained = training(place, "paper")
+    send = trained.send
+
+    def poison(batch: ClipBatch) -> ClipBatch:
+        batch = send(batch)
+        if trained.done == 1 and dist.rank() == dist.world() - 1:
+            for source, tensor in batch.inputs.items():
+                if source.modality == "flow":
+                    tensor[batch.present[source]] = math.nan
+        return batch
+
+    trained.send = poison  # type: ignore[method-assign]
+    return [record for record, _ in zip(trained.run(0), range(3), strict=False)], copies(trained)
+
+
+def refusals(place: Path) -> list[str]:
+    """Ask for what cannot be done together."""
+    said = []
+    weights, videos = LossWeights.uniform(all_terms(OBJECTIVE), 0.5), VideoSet(place)
+    with pytest.raises(UsageError) as caught:
+        make_clips(videos, make_objective(videos, weights), batch=5)
+    said.append(caught.value.message)
+    return said
+
+
+def copies(trained: Training) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in trained.tensors().items()}
 
 
 def near(first: Tensor, second: Tensor, name: str) -> None:
     torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5, msg=lambda text: f"{name}: {text}")
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert list(first) == list(second)
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -68,3 +117,30 @@ def test_gradients_are_those_of_one_process(place: Path, form: str, world: int) 
                 near(each["gradients"][name], gradient, name)
         for name, buffer in alone["buffers"].items():
             near(each["buffers"][name].double(), buffer.double(), name)
+
+
+def test_all_ranks_go_the_same_way_and_go_on_from_where_they_were(place: Path) -> None:
+    (records, straight, resumed), *others = together(2, halves, place)
+    same(straight, resumed)
+    for other, own, again in others:
+        assert [record.parts for record in other] == [record.parts for record in records]
+        same(straight, own)
+        same(straight, again)
+
+
+def test_what_is_no_number_on_one_rank_is_left_out_on_all(place: Path) -> None:
+    (records, tensors), *others = together(2, poisoned, place)
+    assert [bool(record.skipped) for record in records] == [False, True, False]
+    assert {"flow.reconstruct", "rgb-flow.embed"} <= set(records[1].skipped)
+    assert not {"rgb.reverse", "grey-audio.embed"} & set(records[1].skipped)
+    assert len(records[1].clips) == BATCH == len(set(records[1].clips))
+    assert all(torch.isfinite(value).all() for value in tensors.values())
+    for other, found in others:
+        assert [record.skipped for record in other] == [record.skipped for record in records]
+        assert other[1].clips == records[1].clips
+        same(tensors, found)
+
+
+def test_a_batch_must_be_shared_evenly(place: Path) -> None:
+    for said in together(2, refusals, place):
+        assert said == ["A batch of 5 clips cannot be divided among 2 processes."]
