@@ -2,9 +2,12 @@
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
+
+from scipy.stats import spearmanr
 
 from elo_cli.core.errors import TrainingError
 from elo_cli.core.files import write_atomic, write_json
@@ -16,6 +19,7 @@ from elo_cli.workflows.events import Outcome, Table
 from elo_cli.workflows.material import Spent
 
 _SHOWN = 10  # places
+_ENOUGH = 5  # candidates from which on a correlation of 0 or less is worth a word
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
@@ -84,9 +88,43 @@ def outcome(run: RunDirectory, rows: Sequence[Row], best: Row, spent: Spent) -> 
     weights = [(name, f"{weight:.3f}", "█" * round(20 * weight)) for name, weight in best["weights"].items()]
     files = {"best loss": str(run.best_loss), "leaderboard": str(run.leaderboard_csv), "evaluations": str(run.evaluations)}
     files["pictures"] = str(run.pictures)
-    result: dict[str, Any] = {"candidates": len(board), "best": best, "out": str(run.root), **spent.record()}
-    tables = (shown, Table("Best loss", ("term", "weight", ""), weights), spent.table())
+    told = what_rungs_told(rows)
+    result: dict[str, Any] = {"candidates": len(board), "best": best, "out": str(run.root), "rungs_told": told, **spent.record()}
+    tables = (shown, Table("Best loss", ("term", "weight", ""), weights), *_rungs_table(told), spent.table())
     return Outcome(result, tables, files, "elo pretrain")
+
+
+def what_rungs_told(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Say how well short trainings foretold longer ones, rung by rung, over the candidates that were measured after both.
+
+    Returns:
+        For each rung but the last `steps`, `later_steps`, `candidates`, and `rho`, Spearman's rank correlation of the scores:
+        null for fewer than three candidates, or where all are equal. Only those that went on are counted, which are alike in
+        their short training: over all candidates it would be somewhat larger.
+    """
+    scores: dict[int, dict[int, float]] = {}
+    for row in rows:
+        if not row["repeat"] and row["score"] is not None:
+            scores.setdefault(row["steps"], {})[row["number"]] = score_of(row)
+    found = []
+    for steps, later in itertools.pairwise(sorted(scores)):
+        both = sorted(scores[steps].keys() & scores[later].keys())
+        short, long = ([scores[each][number] for number in both] for each in (steps, later))
+        differ = len(both) > 2 and len(set(short)) > 1 and len(set(long)) > 1
+        rho = float(spearmanr(short, long)[0]) if differ else None
+        found.append({"steps": steps, "later_steps": later, "candidates": len(both), "rho": rho})
+    return found
+
+
+def _rungs_table(told: Sequence[dict[str, Any]]) -> list[Table]:
+    lines = [
+        (str(one["steps"]), str(one["later_steps"]), str(one["candidates"]), "-" if one["rho"] is None else f"{one['rho']:.2f}")
+        for one in told
+    ]
+    blind = any(one["rho"] is not None and one["rho"] <= 0 and one["candidates"] >= _ENOUGH for one in told)
+    note = "near 0 or below: choose fewer rungs, a smaller search.reduction, or more proxy.steps" if blind else ""
+    columns = ("after steps", "and after", "candidates", "rank correlation")
+    return [Table("Did short trainings foretell longer ones?", columns, lines, note)] if lines else []
 
 
 def _heaviest(row: Row) -> str:
