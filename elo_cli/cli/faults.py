@@ -6,7 +6,7 @@ import sys
 import traceback
 
 from elo_cli.cli.terminal import complain, escape_lines, paint
-from elo_cli.core.errors import AbandonedError, EloError, MachineError, Stopped, StorageError, UsageError
+from elo_cli.core.errors import AbandonedError, DataError, EloError, MachineError, Stopped, StorageError, UsageError
 from elo_cli.core.rank import Rank
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -22,10 +22,12 @@ def report(error: BaseException, *, debug: bool) -> int:
     Returns:
         The exit code.
     """
-    told, rank = _as_elo_error(error), 0
+    told, rank = _as_elo_error(error), Rank()
     with contextlib.suppress(UsageError):  # which may be what is to be told
-        rank = Rank.announced().number
-    if rank and isinstance(told, (Stopped, AbandonedError)):  # another process says why
+        rank = Rank.announced()
+    # Another process says why; those of one machine meet the same settings and the same files.
+    said = (Stopped, AbandonedError, *((UsageError, DataError) if rank.neighbours == rank.world else ()))
+    if rank.number and isinstance(told, said):
         return told.exit_code
     if debug:
         complain(escape_lines("".join(traceback.format_exception(error)).rstrip()))
@@ -35,7 +37,7 @@ def report(error: BaseException, *, debug: bool) -> int:
             f"This is a bug in elo: {kind}{': ' if text else ''}{text}",
             hint="" if debug else "run again with --debug for the traceback, and report it.",
         )
-    word = f"Error in process {rank}:" if rank else "Error:"
+    word = f"Error in process {rank.number}:" if rank.number else "Error:"
     complain(f"{paint(word, 'red', sys.stderr)} {escape_lines(told.message)}")
     if told.hint:
         complain(f"{paint('How to mend it:', 'bold', sys.stderr)} {escape_lines(told.hint)}")
