@@ -26,7 +26,8 @@ def report(error: BaseException, *, debug: bool) -> int:
     with contextlib.suppress(UsageError):  # which may be what is to be told
         rank = Rank.announced()
     # Another process says why; those of one machine meet the same settings and the same files.
-    said = (Stopped, AbandonedError, *((UsageError, DataError) if rank.neighbours == rank.world else ()))
+    said: tuple[type[EloError], ...] = (Stopped, AbandonedError)
+    said += (UsageError, DataError) if rank.neighbours == rank.world else ()
     if rank.number and isinstance(told, said):
         return told.exit_code
     if debug:
