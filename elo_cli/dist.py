@@ -79,6 +79,11 @@ def total(tensor: Tensor) -> Tensor:
     return cast(Tensor, _Total.apply(tensor)) if world() > 1 else tensor
 
 
+def mean(tensor: Tensor) -> Tensor:
+    """Return the mean over ranks."""
+    return total(tensor) / world()
+
+
 def everyone(rows: Tensor) -> Tensor:
     """Return the rows of all ranks, (W·B, …), in their order; the gradient of a row is the sum of the ranks' gradients.
 
@@ -87,7 +92,7 @@ def everyone(rows: Tensor) -> Tensor:
     return cast(Tensor, _Everyone.apply(rows)) if world() > 1 else rows
 
 
-def own(rows: Sequence[Any] | Any, size: int) -> Any:
+def own(rows: Any, size: int) -> Any:
     """Return the part of what all ranks have, one after the other, that is this rank's: B rows."""
     return rows[rank() * size : (rank() + 1) * size]
 
@@ -124,20 +129,20 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     every = list(parameters)
     there = total(torch.tensor([float(each.grad is not None) for each in every], device=every[0].device)).tolist()
     bucket: list[Tensor] = []
-    for each, ranks in zip(every, there, strict=True):
-        if ranks:
-            bucket.append(each)
-        if sum(one.numel() for one in bucket) >= _BUCKET:
+    size = 0
+    for each in (each for each, ranks in zip(every, there, strict=True) if ranks):
+        bucket.append(each)
+        size += each.numel()
+        if size >= _BUCKET:
             _average(bucket)
-            bucket = []
-    _average(bucket)
+            bucket, size = [], 0
+    if bucket:
+        _average(bucket)
 
 
 def _average(bucket: Sequence[Tensor]) -> None:
-    if not bucket:
-        return
     flat = torch.cat([(torch.zeros_like(each) if each.grad is None else each.grad).flatten() for each in bucket])
-    flat = _summed(flat) / world()
+    flat = mean(flat)
     for each, part in zip(bucket, torch.split(flat, [each.numel() for each in bucket]), strict=True):
         each.grad = torch.zeros_like(each) if each.grad is None else each.grad
         each.grad.copy_(part.view(each.shape))  # into the layout that it had

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from elo_cli.cli.launching import free_port
 from tests.support.commands import ROOT, elo, finish, hashes, processes_in, start, wait_for, write_home
-from tests.support.ranks import announcement, free_port
+from tests.support.ranks import announcement
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at /proc")
 
@@ -106,6 +107,7 @@ def test_torchrun_starts_them_too(home: Path, tmp_path: Path) -> None:
     [
         ("--processes 2 --gpus 2", {}, 2, "are both given"),
         ("--gpus 99", {}, 4, "--gpus 99: this machine has"),
+        ("--gpus 1", {"CUDA_VISIBLE_DEVICES": ""}, 4, "--gpus 1: this machine has 0 GPUs"),
         ("--processes 0", {}, 2, "Input should be greater than or equal to 1"),
         ("--set pretrain.batch=5 --processes 2", {}, 2, "A batch of 5 clips cannot be divided among 2 processes."),
         ("--processes 2 --data nowhere", {}, 3, "nowhere"),

@@ -4,7 +4,7 @@ torchrun does the same over many machines; on one, this keeps elo's own exit cod
 """
 
 import contextlib
-import ctypes
+import math
 import os
 import signal
 import socket
@@ -17,13 +17,13 @@ from types import FrameType
 import typer
 
 from elo_cli.cli.options import Common
-from elo_cli.core.errors import MachineError, Stopped, UsageError
+from elo_cli.core.errors import Interrupted, MachineError, Stopped, UsageError
 from elo_cli.core.rank import Rank
+from elo_cli.run.parent import end_with_parent
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _GRACE_S = 30.0  # after one process has ended: the others may be saving, or wait for it in vain
 _LOOK_S = 0.1
-_PR_SET_PDEATHSIG = 1
 
 
 def together(common: Common, gpus: int | None, processes: int | None) -> bool:
@@ -38,8 +38,7 @@ def together(common: Common, gpus: int | None, processes: int | None) -> bool:
     """
     if gpus is not None and processes is not None:
         raise UsageError("--gpus and --processes are both given.", hint="Give --gpus for GPUs, --processes for processors.")
-    wanted = gpus or processes or 1
-    if wanted == 1 or Rank.announced().world > 1:
+    if Rank.announced().world > 1:
         return False
     if gpus is not None:
         import torch
@@ -49,6 +48,9 @@ def together(common: Common, gpus: int | None, processes: int | None) -> bool:
                 f"--gpus {gpus}: this machine has {torch.cuda.device_count()} GPUs that PyTorch can use.",
                 hint="Ask for fewer; or train on processors, with --processes.",
             )
+    wanted = gpus or processes or 1
+    if wanted == 1:
+        return False
     code = launch(common.invocation.arguments, wanted)
     if code:
         raise typer.Exit(code)
@@ -68,19 +70,16 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     Raises:
         MachineError: one was killed by somebody else.
     """
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    told = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    common = {**os.environ, **{name: str(value) for name, value in told.items()}}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     command = [sys.executable, "-m", "elo_cli", *arguments]
     ranks: list[subprocess.Popen[bytes]] = []
     with _passing_on(ranks):
         try:
             for rank in range(processes):
-                own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+                told = Rank(rank, processes, rank, processes).told()
+                environment = {**os.environ, **meeting, **told}
                 # In a session of their own, so that Ctrl-C reaches them once: through us.
-                process = subprocess.Popen(command, env={**common, **own}, start_new_session=True, preexec_fn=_end_with_us)
+                process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=end_with_parent)
                 ranks.append(process)
             return _wait(ranks)
         finally:
@@ -89,27 +88,24 @@ def launch(arguments: Sequence[str], processes: int) -> int:
                 process.wait()
 
 
-def _end_with_us() -> None:
-    if sys.platform == "linux":  # after a kill -9 of ours no orphan may go on writing
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def _wait(ranks: Sequence["subprocess.Popen[bytes]"]) -> int:
     """Wait until all have ended, or one has failed and the others had their time."""
-    failed: int | None = None
-    deadline = float("inf")
-    while any(process.poll() is None for process in ranks) and time.monotonic() < deadline:
-        time.sleep(_LOOK_S)
-        bad = [number for number, process in enumerate(ranks) if process.poll()]
-        if bad and failed is None:
-            failed = bad[0]
-            deadline = time.monotonic() + _GRACE_S
-            if ranks[failed].returncode not in (Stopped.exit_code, 130):
+    failed, deadline = 0, math.inf
+    while None in (codes := [process.poll() for process in ranks]) and time.monotonic() < deadline:
+        if any(codes) and deadline == math.inf:
+            failed, deadline = _first_failed(codes), time.monotonic() + _GRACE_S
+            if codes[failed] not in (Stopped.exit_code, Interrupted.exit_code):
                 for process in ranks:  # they would wait for it; what they have is saved by rank 0 alone
                     process.terminate()
-    if failed is None:
-        bad = [number for number, process in enumerate(ranks) if process.poll()]
-        failed = bad[0] if bad else 0
+        time.sleep(_LOOK_S)
+    failed = failed if deadline < math.inf else _first_failed(codes)
     code = ranks[failed].returncode
     if code < 0:
         raise MachineError(
@@ -117,6 +113,11 @@ def _wait(ranks: Sequence["subprocess.Popen[bytes]"]) -> int:
             hint="Was there enough memory? What was saved is safe: the same command goes on.",
         )
     return int(code)
+
+
+def _first_failed(codes: Sequence[int | None]) -> int:
+    """The number of the first process that has failed; 0 where none has."""
+    return next((number for number, code in enumerate(codes) if code), 0)
 
 
 @contextlib.contextmanager

@@ -130,8 +130,11 @@ class BarWatch(LineWatch):
 @contextlib.contextmanager
 def open_watch(request: StopRequest) -> Iterator[LineWatch]:
     """Give the watch that suits stderr, and clear its bars away in the end."""
-    if Rank.announced().number or not is_terminal(sys.stderr):
-        yield SilentWatch(request) if Rank.announced().number else LineWatch(request)
+    if Rank.announced().number:
+        yield SilentWatch(request)
+        return
+    if not is_terminal(sys.stderr):
+        yield LineWatch(request)
         return
     from rich.console import Console, RenderableType
     from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn

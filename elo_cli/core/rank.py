@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from elo_cli.core.errors import UsageError
 
+_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # in the order of `Rank`
+
 
 class Rank(NamedTuple):
     """The place of a process among those that train together.
@@ -21,6 +23,10 @@ class Rank(NamedTuple):
     local: int = 0
     neighbours: int = 1
 
+    def told(self) -> dict[str, str]:
+        """Return what a launcher tells this process, by the names of the environment."""
+        return dict(zip(_NAMES, map(str, self), strict=True))
+
     @classmethod
     def announced(cls) -> "Rank":
         """Read what the launcher has told; without one this process is alone.
@@ -28,10 +34,9 @@ class Rank(NamedTuple):
         Raises:
             UsageError: what it told makes no sense.
         """
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
         if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
             return cls()
-        told = {name: os.environ[name] for name in names if name in os.environ}
+        told = {name: os.environ[name] for name in _NAMES if name in os.environ}
         try:
             number, world = int(told["RANK"]), int(told["WORLD_SIZE"])
             found = cls(number, world, int(told.get("LOCAL_RANK", number)), int(told.get("LOCAL_WORLD_SIZE", world)))

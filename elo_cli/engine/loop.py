@@ -136,7 +136,7 @@ class Training:
             for buffer, before in zip(self._running, statistics, strict=True):
                 buffer.copy_(before)
             self.skipped += 1
-        loss = float(dist.total(total.detach()) / dist.world())
+        loss = float(dist.mean(total.detach()))
         return StepRecord(step, loss, parts, lr, tuple(skipped), self.clips.videos(step) if skipped else ())
 
     def send(self, batch: ClipBatch) -> ClipBatch:

@@ -134,7 +134,7 @@ class Objective(nn.Module):
             for term, loss in self._losses()
         }
         # What is no finite number on one rank is none on any: all leave out the same.
-        means_T = dist.total(torch.stack([part.detach() for part in parts.values()])) / dist.world()
+        means_T = dist.mean(torch.stack([part.detach() for part in parts.values()]))
         # Each summand is a graph of its own: what is not finite in one must not reach the gradient of another.
         values = parts
         if self.scale == "initial":

@@ -5,7 +5,6 @@ and then the exception itself, or None if that cannot be sent.
 """
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import os
@@ -18,10 +17,10 @@ from typing import Any
 
 from elo_cli.core.errors import EloError, MachineError
 from elo_cli.executors import WorkerError
+from elo_cli.run.parent import end_with_parent
 
 # Sent to the whole group of processes, they are the parent's business.
 PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-_PR_SET_PDEATHSIG = 1
 # OpenCV, torch and the threads of Python have no MemoryError: only their words tell.
 _SHORTAGE = re.compile(r"insufficient memory|can(no|')t allocate memory|bad_alloc|can't start new thread|out of memory", re.I)
 
@@ -39,8 +38,7 @@ def serve(pipe: Connection, words: Connection, name: tuple[str, str], memory_byt
     for number in PARENTS_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
-    if sys.platform == "linux":  # after a kill -9 of the parent no orphan may go on writing
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     if os.getppid() != parent:
         return
     for descriptor in (1, 2):

@@ -10,12 +10,10 @@ from elo_cli import dist
 
 
 def synchronise(module: nn.Module) -> None:
-    """Let every batch norm within a module take its statistics over the clips of all ranks; where there is one, all stays.
+    """Let every batch norm within a module take its statistics over the clips of all ranks.
 
     On CUDA it is PyTorch's own `SyncBatchNorm`, which knows no processors; there it is ours.
     """
-    if dist.world() == 1:
-        return
     if dist.on_gpus():
         nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         return

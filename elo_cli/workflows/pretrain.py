@@ -123,11 +123,11 @@ def _pretrain(
     if dist.world() > 1:
         each = settings.pretrain.batch // dist.world()
         watch.note(f"{dist.world()} processes train together, {each} clips of each batch of {settings.pretrain.batch} in each.")
-    if dist.rank():
-        _resume(training, directory, watch)
-        return _train(training, settings, None, watch)
-    write_atomic(directory.loss, dump_yaml(weights.to_names()).encode())
+    if dist.rank() == 0:
+        write_atomic(directory.loss, dump_yaml(weights.to_names()).encode())
     _resume(training, directory, watch)
+    if dist.rank():
+        return _train(training, settings, None, watch)
     with open_scalars(directory.tensorboard, watch, first=training.done + 1) as scalars:
         return _train(training, settings, _Notes(training, directory, scalars), watch)
 

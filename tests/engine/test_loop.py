@@ -14,7 +14,7 @@ from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.engine.optim import learning_rate
 from elo_cli.engine.precision import Precision
-from tests.support.shards import BF16, OBJECTIVE, PLAIN, loss, make_training, write_set
+from tests.support.shards import BF16, OBJECTIVE, PLAIN, loss, make_training, same, write_set
 
 WEIGHTS = loss(
     rgb__reverse=0.5,
@@ -42,12 +42,6 @@ def new(videos: VideoSet, precision: Precision, settings: ObjectiveSettings = OB
 
 def finish(training: Training) -> tuple[list[StepRecord], dict[str, Tensor]]:
     return list(training.run(0)), {name: value.clone() for name, value in training.tensors().items()}
-
-
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
-    assert list(first) == list(second)
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
 
 
 @pytest.mark.parametrize("precision", FORMATS)

@@ -17,7 +17,7 @@ from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.tasks import all_terms
 from tests.support.ranks import together
-from tests.support.shards import OBJECTIVE, make_clips, make_objective, make_training, write_set
+from tests.support.shards import OBJECTIVE, make_clips, make_objective, make_training, same, write_set
 
 FORMS = {
     "paper": OBJECTIVE,
@@ -79,14 +79,12 @@ def poisoned(place: Path) -> tuple[list[StepRecord], dict[str, Tensor]]:
     return [record for record, _ in zip(trained.run(0), range(3), strict=False)], copies(trained)
 
 
-def refusals(place: Path) -> list[str]:
+def refusal(place: Path) -> str:
     """Ask for what cannot be done together."""
-    said = []
     weights, videos = LossWeights.uniform(all_terms(OBJECTIVE), 0.5), VideoSet(place)
     with pytest.raises(UsageError) as caught:
         make_clips(videos, make_objective(videos, weights), batch=5)
-    said.append(caught.value.message)
-    return said
+    return caught.value.message
 
 
 def copies(trained: Training) -> dict[str, Tensor]:
@@ -95,12 +93,6 @@ def copies(trained: Training) -> dict[str, Tensor]:
 
 def near(first: Tensor, second: Tensor, name: str) -> None:
     torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5, msg=lambda text: f"{name}: {text}")
-
-
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
-    assert list(first) == list(second)
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -142,5 +134,5 @@ def test_what_is_no_number_on_one_rank_is_left_out_on_all(place: Path) -> None:
 
 
 def test_a_batch_must_be_shared_evenly(place: Path) -> None:
-    for said in together(2, refusals, place):
-        assert said == ["A batch of 5 clips cannot be divided among 2 processes."]
+    for said in together(2, refusal, place):
+        assert said == "A batch of 5 clips cannot be divided among 2 processes."

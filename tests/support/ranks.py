@@ -1,27 +1,20 @@
 """Run a function in several processes that train together, as a launcher would start them."""
 
-import contextlib
 import multiprocessing
 import os
-import socket
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import torch
 
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with contextlib.closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+from elo_cli.cli.launching import free_port
+from elo_cli.core.rank import Rank
 
 
 def announcement(rank: int, world: int, port: int) -> dict[str, str]:
     """What torchrun tells a process."""
-    told = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
-    return {name: str(value) for name, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"}
+    return Rank(rank, world, rank, world).told() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
 def together(world: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:

@@ -154,3 +154,10 @@ def random_batch(
             present[source][-1] = False
             inputs[source][-1] = 0
     return ClipBatch(inputs, present, tuple(f"v{number}" for number in range(clips)), torch.arange(clips))
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    """Check that two sets of named tensors are equal to the bit, in one order."""
+    assert list(first) == list(second)
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
