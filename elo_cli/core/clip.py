@@ -3,8 +3,8 @@
 Shape legend: B clips, C channels, T frames, H rows, W columns, F mel bands.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from elo_cli.core.errors import UsageError
@@ -71,9 +71,39 @@ class ClipBatch:
         present: for each source whether a clip has it, (B,) bool; absent clips are zeros.
         ids: the id of each clip's video.
         video_B: the number of each clip's video in its set.
+        first: the number of the first clip in the whole batch of the step, which may be over many ranks.
+        whole: how many clips that batch has; None: no more than these.
     """
 
     inputs: "Mapping[Source, Tensor]"
     present: "Mapping[Source, Tensor]"
     ids: tuple[str, ...]
     video_B: "Tensor"
+    first: int = 0
+    whole: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many clips the whole batch of the step has."""
+        return len(self.ids) if self.whole is None else self.whole
+
+    @property
+    def rows(self) -> slice:
+        """Where these clips stand in the whole batch of the step."""
+        return slice(self.first, self.first + len(self.ids))
+
+    def parts(self, count: int) -> "Iterator[ClipBatch]":
+        """Cut it into so many parts of equal size, in order."""
+        size, rest = divmod(len(self.ids), count)
+        assert not rest, (len(self.ids), count)
+        for part in range(count):
+            rows = slice(part * size, (part + 1) * size)
+            yield replace(
+                self,
+                inputs={source: tensor[rows] for source, tensor in self.inputs.items()},
+                present={source: present_B[rows] for source, present_B in self.present.items()},
+                ids=self.ids[rows],
+                video_B=self.video_B[rows],
+                first=self.first + rows.start,
+                whole=self.size,
+            )

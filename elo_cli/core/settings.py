@@ -194,12 +194,23 @@ class TrainSettings(Section):
     encoder: EncoderSettings = EncoderSettings()  # type: ignore[call-arg]
     steps: int = Field(10_000, ge=1, description="optimiser steps (the paper: 10,000 for a proxy)")
     batch: int = Field(32, ge=2, le=65_536, description="clips of one step, of all processes together")
+    accumulate: int = Field(
+        1, ge=1, description="parts of a process's clips that go through the networks one after the other; saves memory"
+    )
+    recompute: bool = Field(
+        False, description="keep only what goes from block to block, and compute the rest again for the gradient; saves memory"
+    )
     sync_batch_norm: bool = Field(
         True, description="batch norm over the clips of all processes: as many processes as there are, it is the same training"
     )
-    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="what takes the steps (the paper is silent)")
+    optimizer: Literal["sgd", "adamw", "lars"] = Field("sgd", description="what takes the steps (the paper is silent)")
     lr: float = Field(0.1, gt=0, description="peak learning rate (the paper: 0.1)")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD; the first beta of AdamW")
+    lr_scaling: Literal["none", "linear", "sqrt"] = Field(
+        "none", description="multiply lr by batch / lr_batch (Goyal et al. 2017), or by its root; none: lr as it is"
+    )
+    lr_batch: int = Field(256, ge=1, description="the batch that lr is meant for, under lr_scaling")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD and LARS; the first beta of AdamW")
+    trust: float = Field(0.001, gt=0, description="η of LARS: a layer's step for a step of the weights' own size")
     weight_decay: float = Field(1e-4, ge=0, description="weight decay")
     warmup: float = Field(0.05, ge=0, le=1, description="share of the steps over which the learning rate rises")
     clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no bound (the paper is silent)")
@@ -231,6 +242,8 @@ class MachineSettings(Section):
     precision: Literal["auto", "bf16", "float32"] = Field("auto", description="auto: bf16 where the processor or GPU has it")
     layout: Literal["auto", "channels_last", "contiguous"] = Field("auto", description="memory layout of the networks")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    compile: bool = Field(False, description="let torch.compile make the encoders' code; needs a C++ compiler (docs/training.md)")
+    tf32: bool = Field(True, description="let NVIDIA GPUs round what is float32 to TF32 inside of products")
     threads: Workers = "auto"
     loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto", description="processes that load clips; 0: none"

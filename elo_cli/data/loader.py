@@ -72,10 +72,10 @@ def source_shapes(clip: ClipSettings, rates: StoredRates) -> dict[Source, tuple[
 
 
 class _Clips(Dataset[ClipBatch]):
-    """The batch of clips that are named; the name is what asks for it."""
+    """The batch of clips that are named; the name is what asks for it. Rank r has those from r·B of the whole batch."""
 
-    def __init__(self, reader: ClipReader, sources: tuple[Source, ...]) -> None:
-        self.reader, self.sources = reader, sources
+    def __init__(self, reader: ClipReader, sources: tuple[Source, ...], rank: int, world: int) -> None:
+        self.reader, self.sources, self.rank, self.world = reader, sources, rank, world
 
     def __getitem__(self, choices: list[ClipChoice]) -> ClipBatch:
         clips = [self._clip(choice) for choice in choices]
@@ -86,7 +86,8 @@ class _Clips(Dataset[ClipBatch]):
             inputs[source] = torch.stack([torch.zeros(shape) if tensor is None else tensor for tensor in tensors])
             present[source] = torch.tensor([tensor is not None for tensor in tensors])
         video_B = torch.tensor([choice.video for choice in choices])
-        return ClipBatch(inputs, present, tuple(choice.video_id for choice in choices), video_B)
+        ids, size = tuple(choice.video_id for choice in choices), len(choices)
+        return ClipBatch(inputs, present, ids, video_B, self.rank * size, self.world * size)
 
     def _clip(self, choice: ClipChoice) -> dict[Source, Tensor | None]:
         record, clip = choice.segment.record, self.reader.clip
@@ -114,7 +115,7 @@ class TrainingClips:
     def __init__(self, reader: ClipReader, sampler: ClipSampler, sources: frozenset[Source]) -> None:
         self.sampler = sampler
         self.sources = tuple(sorted(sources, reverse=True))  # rgb before grey, which is made from it
-        self._clips = _Clips(reader, self.sources)
+        self._clips = _Clips(reader, self.sources, sampler.rank, sampler.world)
 
     def __getitem__(self, step: int) -> ClipBatch:
         return self._clips[self.sampler.draw(step)]

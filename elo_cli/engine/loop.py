@@ -11,12 +11,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from elo_cli import dist
 from elo_cli.core.clip import ClipBatch
-from elo_cli.core.errors import TrainingError
+from elo_cli.core.errors import TrainingError, UsageError
 from elo_cli.core.settings import TrainSettings
 from elo_cli.data.loader import TrainingClips
 from elo_cli.engine.objective import Objective
 from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors
 from elo_cli.engine.precision import Precision
+from elo_cli.nets.recompute import recompute
 
 _MEND = (
     "Allow more with a higher max_skipped and go on; or begin anew (--fresh) with a lower lr, lower weights of these terms,"
@@ -54,17 +55,30 @@ class Training:
     A term whose loss is no finite number is left out of its step, and a step whose gradient is not
     finite is not made; the running statistics of batch norm are then put back. Each such step is counted.
     Where several processes train together all do the same: each has its part of the batch, and gradients are averaged.
+    A process may send its clips through the networks in several parts (`accumulate`), whose gradients are averaged likewise;
+    what looks at a whole batch, such as batch norm and contrast, then sees one part at a time, of all ranks.
 
     Args:
         objective: the networks and the loss.
         clips: the batch of each step.
         settings: optimiser and length.
         precision: where and how it is computed.
+
+    Raises:
+        UsageError: the clips of a process cannot be divided into so many parts, or not computed again.
+        MachineError: there is no compiler, and one is needed.
     """
 
     def __init__(self, objective: Objective, clips: TrainingClips, settings: TrainSettings, precision: Precision) -> None:
         self.objective, self.clips, self.settings, self.precision = objective, clips, settings, precision
+        _check_parts(settings)
+        if settings.recompute and precision.compiled:
+            raise UsageError("recompute and machine.compile do not go together.", hint="Set one of them to false.")
         precision.place(objective)
+        for name, encoder in objective.encoders.items():
+            if settings.recompute:
+                recompute(encoder, name)
+            precision.compile(encoder)
         self.optimizer = make_optimizer(objective, settings)
         self.done = self.skipped = 0
         norms = [module for module in objective.modules() if isinstance(module, _BatchNorm)]
@@ -98,7 +112,7 @@ class Training:
             begun = time.monotonic()
             batch = self.send(next(batches))
             loaded = time.monotonic()
-            record = self._step(batch, step)
+            record = self.step(batch, step)
             self.done = step + 1
             yield replace(record, seconds=time.monotonic() - begun, waiting=loaded - begun)
             if record.skipped and self.skipped > self.settings.max_skipped:
@@ -109,20 +123,18 @@ class Training:
                     hint=_MEND,
                 )
 
-    def _step(self, batch: ClipBatch, step: int) -> StepRecord:
+    def step(self, batch: ClipBatch, step: int) -> StepRecord:
+        """Take one step on this rank's clips, which are where training is; its number decides the learning rate."""
         lr = learning_rate(step, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         statistics = [buffer.clone() for buffer in self._running]
-        with self.precision.autocast():
-            report = self.objective(batch, step)
-        values = dict(zip(report.parts, torch.stack(list(report.parts.values())).tolist(), strict=True))
+        self.optimizer.zero_grad(set_to_none=True)
+        passes = [self._pass(part, step) for part in batch.parts(self.settings.accumulate)]
+        names = passes[0][1]
+        values = {name: sum(found[name] for _, found in passes) / len(passes) for name in names}
         parts = {name: value for name, value in values.items() if math.isfinite(value)}
         skipped = [name for name in values if name not in parts]
-        total = report.without(skipped).total
-        self.optimizer.zero_grad(set_to_none=True)
-        if total.requires_grad:
-            torch.autograd.backward(total)
         dist.average_gradients(self.objective.parameters())
         # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
         if any(parameter.grad is not None for parameter in self.objective.parameters()):
@@ -136,8 +148,18 @@ class Training:
             for buffer, before in zip(self._running, statistics, strict=True):
                 buffer.copy_(before)
             self.skipped += 1
-        loss = float(dist.mean(total.detach()))
+        loss = float(dist.mean(torch.stack([total for total, _ in passes]).mean()))
         return StepRecord(step, loss, parts, lr, tuple(skipped), self.clips.videos(step) if skipped else ())
+
+    def _pass(self, batch: ClipBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Add up the gradients of one part of the clips; return its loss, of what is finite, and the value of each term."""
+        with self.precision.autocast():
+            report = self.objective(batch, step)
+        values = dict(zip(report.parts, torch.stack(list(report.parts.values())).tolist(), strict=True))
+        total = report.without([name for name, value in values.items() if not math.isfinite(value)]).total
+        if total.requires_grad:
+            torch.autograd.backward(total / self.settings.accumulate)
+        return total.detach(), values
 
     def send(self, batch: ClipBatch) -> ClipBatch:
         """Put a batch where training is."""
@@ -146,4 +168,13 @@ class Training:
             inputs={source: self.precision.send(tensor) for source, tensor in batch.inputs.items()},
             present={source: tensor.to(self.precision.device) for source, tensor in batch.present.items()},
             video_B=batch.video_B.to(self.precision.device),
+        )
+
+
+def _check_parts(settings: TrainSettings) -> None:
+    own = settings.batch // dist.world()
+    if own % settings.accumulate or settings.batch // settings.accumulate < 2:
+        raise UsageError(
+            f"accumulate is {settings.accumulate}, but {own} clips of each process cannot be divided into so many parts.",
+            hint="Lower accumulate, or raise batch; batch norm needs two clips in a part.",
         )

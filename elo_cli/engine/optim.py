@@ -1,30 +1,46 @@
-"""The optimisers, with warm-up and cosine decay; the learning rate is a function of the step alone."""
+"""The optimisers, with warm-up and cosine decay; the learning rate is a function of the step alone.
+
+PyTorch's fused kernels walk through memory: parameter, gradient and state must be laid out alike, or the step is silently
+wrong (torch 2.15 on processors). Gradients are laid out as their parameters by autograd, states by `load_optimizer`.
+"""
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from elo_cli.core.settings import TrainSettings
+from elo_cli.engine.lars import Lars
 
 
 def make_optimizer(module: nn.Module, settings: TrainSettings) -> Optimizer:
-    """Make SGD with momentum, or AdamW (Loshchilov & Hutter 2019); biases and norms are not decayed."""
+    """Make SGD with momentum, AdamW (Loshchilov & Hutter 2019) or LARS (You et al. 2017); biases and norms are not decayed."""
     decayed = [p for p in module.parameters() if p.requires_grad and p.dim() > 1]
     plain = [p for p in module.parameters() if p.requires_grad and p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    peak = peak_rate(settings)
     if settings.optimizer == "adamw":
-        return AdamW(groups, lr=settings.lr, betas=(settings.momentum, 0.999))
-    return SGD(groups, lr=settings.lr, momentum=settings.momentum)
+        return AdamW(groups, lr=peak, betas=(settings.momentum, 0.999), fused=True)
+    if settings.optimizer == "lars":
+        groups[1]["trust"] = None  # they take steps of plain SGD, as everywhere since SimCLR
+        return Lars(groups, lr=peak, momentum=settings.momentum, trust=settings.trust)
+    return SGD(groups, lr=peak, momentum=settings.momentum, fused=True)
+
+
+def peak_rate(settings: TrainSettings) -> float:
+    """Return the learning rate after the warm-up, scaled by the batch where the settings say so."""
+    power = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}[settings.lr_scaling]
+    return float(settings.lr * (settings.batch / settings.lr_batch) ** power)
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
     """Return lr(step): rises linearly over the warm-up, then falls as half a cosine to 0."""
-    warmup = round(settings.warmup * settings.steps)
+    warmup, peak = round(settings.warmup * settings.steps), peak_rate(settings)
     if step < warmup:
-        return settings.lr * (step + 1) / warmup
+        return peak * (step + 1) / warmup
     done = (step - warmup) / max(1, settings.steps - warmup)
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * done))
+    return peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def optimizer_tensors(module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -44,4 +60,5 @@ def load_optimizer(module: nn.Module, optimizer: Optimizer, tensors: dict[str, T
     for key, value in tensors.items():
         name, what = key.rsplit(":", 1)
         parameter = parameters[name]
-        optimizer.state[parameter][what] = value.to(parameter.device).clone()
+        like = parameter if value.shape == parameter.shape else value
+        optimizer.state[parameter][what] = torch.empty_like(like, device=parameter.device).copy_(value)

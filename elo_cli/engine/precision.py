@@ -1,6 +1,8 @@
 """Choose device, number format, memory layout and threads by what the machine has."""
 
 import ctypes
+import os
+import shutil
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
@@ -24,12 +26,14 @@ class Precision:
         bf16: whether convolutions run in bfloat16 (autocast; parameters stay float32).
         channels_last: whether tensors are laid out with their channels last.
         threads: processor threads.
+        compiled: whether torch.compile makes the encoders' code.
     """
 
     device: torch.device
     bf16: bool
     channels_last: bool
     threads: int
+    compiled: bool = False
 
     @classmethod
     def choose(cls, settings: MachineSettings) -> "Precision":
@@ -55,12 +59,16 @@ class Precision:
         torch.set_num_threads(threads)
         if device.type == "cpu":
             _keep_freed_memory()
-        return cls(device, bf16, last, threads)
+        else:
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = settings.tf32
+            torch.backends.cudnn.benchmark = True  # shapes are the same at every step
+        return cls(device, bf16, last, threads, settings.compile)
 
     def describe(self) -> dict[str, str]:
         """What must be the same when a run goes on; threads are recorded as part of the environment."""
         layout = "channels_last" if self.channels_last else "contiguous"
-        return {"device": self.device.type, "precision": "bf16" if self.bf16 else "float32", "layout": layout}
+        described = {"device": self.device.type, "precision": "bf16" if self.bf16 else "float32", "layout": layout}
+        return described | ({"code": "compiled"} if self.compiled else {})
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context that networks run in."""
@@ -82,6 +90,21 @@ class Precision:
                     # heap in its gradient (torch 2.15, float32 and bf16 alike).
                     part.to(memory_format=torch.channels_last)
         return module
+
+    def compile(self, module: nn.Module) -> None:
+        """Let torch.compile make a network's code, where that is asked for; its state keeps its names.
+
+        Raises:
+            MachineError: there is no compiler.
+        """
+        if not self.compiled:
+            return
+        if self.device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
+            raise MachineError(
+                "machine.compile needs a C++ compiler, and there is none on the path.",
+                hint="Install one (Debian: apt install g++), or set machine.compile=false.",
+            )
+        module.compile()
 
     def send(self, tensor: Tensor) -> Tensor:
         """Move a clip (B,C,T,H,W) or spectrogram (B,C,F,T) to the device, laid out for the networks."""

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elo_cli import dist
 from elo_cli.core.clip import ClipBatch, Form, View
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.settings import SpecAugmentSettings
@@ -24,7 +23,8 @@ def make_view(batch: ClipBatch, view: View, seed: int, step: int, stripes: SpecA
     made = _make(batch, view, seed, step)
     if view.modality != "audio" or stripes is None or not stripes.masks:
         return made
-    return made.masked_fill(_stripes(made.shape, stripes, seed, step).to(made.device), 0.0)
+    covered_A1FT = _stripes((batch.size, *made.shape[1:]), stripes, seed, step)
+    return made.masked_fill(covered_A1FT[batch.rows].to(made.device), 0.0)
 
 
 def _make(batch: ClipBatch, view: View, seed: int, step: int) -> Tensor:
@@ -33,15 +33,15 @@ def _make(batch: ClipBatch, view: View, seed: int, step: int) -> Tensor:
         return clean.flip(_time_axis(view))
     if view.form == "shuffled":
         pieces = _AUDIO_PIECES if view.modality == "audio" else clean.shape[2]
-        orders_AT = shuffled_orders(dist.world() * len(clean), min(pieces, clean.shape[_time_axis(view)]), seed, step)
-        return _permute(clean, dist.own(orders_AT, len(clean)), _time_axis(view))
+        orders_AT = shuffled_orders(batch.size, min(pieces, clean.shape[_time_axis(view)]), seed, step)
+        return _permute(clean, orders_AT[batch.rows], _time_axis(view))
     return clean
 
 
-def _stripes(shape: torch.Size, settings: SpecAugmentSettings, seed: int, step: int) -> Tensor:
-    """Draw for each clip where its spectrogram (B, 1, F, T) is covered; by its mean over the data, which is 0."""
+def _stripes(shape: tuple[int, ...], settings: SpecAugmentSettings, seed: int, step: int) -> Tensor:
+    """Draw for each clip of the whole batch where its spectrogram (A, 1, F, T) is covered; by 0, its mean over the data."""
     random = numpy_generator(seed, "stripes", step)
-    clips, lengths = dist.world() * shape[0], shape[2:]
+    clips, lengths = shape[0], shape[2:]
     covered = np.zeros((clips, 1, *lengths), bool)
     for axis, share in enumerate((settings.mels, settings.time)):
         length = lengths[axis]
@@ -50,7 +50,7 @@ def _stripes(shape: torch.Size, settings: SpecAugmentSettings, seed: int, step: 
         places = np.arange(length)
         stripes_BMN = (places >= starts[..., None]) & (places < (starts + widths)[..., None])
         covered |= np.expand_dims(stripes_BMN.any(1), (1, 3 - axis))
-    return torch.from_numpy(dist.own(covered, shape[0]))
+    return torch.from_numpy(covered)
 
 
 def _time_axis(view: View) -> int:

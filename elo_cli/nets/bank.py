@@ -20,7 +20,7 @@ class Bank(nn.Module):
     """One vector of unit length for each video: the moving mean of its clips' representations (Wu et al. 2018).
 
     The vectors are clustered anew whenever twice as many videos have been seen as the last time, when the last
-    video has been seen, and every `every` updates. So pseudo-labels exist from the first steps on, at no forward pass of
+    video has been seen, and every `every` steps. So pseudo-labels exist from the first steps on, at no forward pass of
     their own, and every video has them once all have been seen.
     All of it is buffers: a checkpoint holds the bank, and a resumed run goes on with it. Where several processes train
     together each has the whole bank, and all are alike: every rank takes in the clips of all, and rank 0 clusters.
@@ -31,7 +31,7 @@ class Bank(nn.Module):
         dimension: of their vectors, D.
         clusters: k, at most; never more than half of the videos seen.
         clusterings: independent runs of k-means, H.
-        every: updates from one clustering to the next.
+        every: steps from one clustering to the next.
         momentum: what a vector keeps of itself when its video is seen again, in [0, 1).
         seed: of k-means.
 
@@ -46,7 +46,7 @@ class Bank(nn.Module):
     seen_N: Tensor
     labels_HN: Tensor
     rounds: Tensor
-    updates: Tensor
+    clips: Tensor
     clustered: Tensor
 
     def __init__(
@@ -58,28 +58,32 @@ class Bank(nn.Module):
         self.register_buffer("seen_N", torch.zeros(videos, dtype=torch.bool))
         self.register_buffer("labels_HN", torch.full((clusterings, videos), -1))
         self.register_buffer("rounds", torch.tensor(0))
-        self.register_buffer("updates", torch.tensor(0))  # since the last clustering
+        self.register_buffer("clips", torch.tensor(0))  # since the last clustering
         self.register_buffer("clustered", torch.tensor(0))  # videos that had been seen then
 
     @torch.no_grad()
-    def update(self, video_B: Tensor, vector_BD: Tensor, valid_B: Tensor) -> bool:
+    def update(self, video_B: Tensor, vector_BD: Tensor, valid_B: Tensor, step_clips: int | None = None) -> bool:
         """Take in the representations of a batch, of all ranks, and cluster if it is time; a video counts once.
+
+        Args:
+            video_B, vector_BD, valid_B: the clips of this rank.
+            step_clips: clips of a whole step on all ranks, where this is but a part of them.
 
         Returns:
             Whether the clusters are new.
         """
         video_B, vector_BD, valid_B = (dist.everyone(each) for each in (video_B, vector_BD, valid_B))
-        valid_B = valid_B & torch.isfinite(vector_BD).all(1)
-        rows, vectors_BD = video_B[valid_B], functional.normalize(vector_BD[valid_B].float(), dim=1)
+        usable_B = valid_B & torch.isfinite(vector_BD).all(1)
+        rows, vectors_BD = video_B[usable_B], functional.normalize(vector_BD[usable_B].float(), dim=1)
         old_BD = self.vectors_ND[rows]
         keep_B1 = torch.where(self.seen_N[rows], self.momentum, 0.0)[:, None]
         self.vectors_ND[rows] = functional.normalize(keep_B1 * old_BD + (1 - keep_B1) * vectors_BD, dim=1)
         self.seen_N[rows] = True
-        self.updates += 1
+        self.clips += len(valid_B)
         seen = int(self.seen_N.sum())
         known = int(self.clustered)
         complete = seen == self.drawn > known
-        if seen >= 4 and (seen >= 2 * known or complete or int(self.updates) >= self.every):
+        if seen >= 4 and (seen >= 2 * known or complete or int(self.clips) >= self.every * (step_clips or len(valid_B))):
             self._cluster(seen)
             return True
         return False
@@ -94,7 +98,7 @@ class Bank(nn.Module):
                 self.labels_HN[run, rows_N] = torch.from_numpy(labels.astype(np.int64)).to(rows_N.device)
         self.labels_HN.copy_(dist.first(self.labels_HN))  # other processors might round otherwise
         self.rounds += 1
-        self.updates.zero_()
+        self.clips.zero_()
         self.clustered.fill_(seen)
 
 

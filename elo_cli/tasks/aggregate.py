@@ -62,7 +62,7 @@ class Aggregation(TermLoss):
         valid_B = self.valid(batch)
         clustered_B = label_HB[0] >= 0
         if self.training:  # last: a clip is compared with what was known before it came
-            self.bank.update(batch.video_B, vector_BD.detach(), valid_B)
+            self.bank.update(batch.video_B, vector_BD.detach(), valid_B, batch.size)
         return masked_mean(apart_B, valid_B & clustered_B)
 
     def _near(self, logits_BN: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class Clustering(TermLoss):
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
         vector_BD, valid_B = encoded[self.view].vector_BD, self.valid(batch)
-        if self.training and self.bank.update(batch.video_B, vector_BD.detach(), valid_B):
+        if self.training and self.bank.update(batch.video_B, vector_BD.detach(), valid_B, batch.size):
             self._forget()
         labels_N = self.bank.labels_HN[0]
         label_B = labels_N[batch.video_B]
