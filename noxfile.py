@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 SHARED = ROOT / ".nox" / "shared"
 MINIMUMS = ROOT / ".nox" / "minimums-shared"
-MEASURED = ["preprocessing", "training", "fitness", "searching"]  # files of tests/perf
+MEASURED = ["preprocessing", "training", "engine", "gpu", "fitness", "searching"]  # files of tests/perf
 
 
 def locked(package: str) -> str:
@@ -79,7 +79,7 @@ def imports(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run the tests."""
-    run(session, shared(session), "pytest", *session.posargs)
+    run(session, shared(session), "pytest", "--numprocesses", "auto", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)
@@ -117,7 +117,7 @@ def minimums(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False)
 @nox.parametrize("what", MEASURED, ids=MEASURED)
 def perf(session: nox.Session, what: str) -> None:
-    """Measure preprocessing, training steps, fitness measures and searches; needs a quiet machine (docs/speed.md)."""
+    """Measure preprocessing, training, fitness measures and searches; needs a quiet machine (docs/speed.md)."""
     run(session, shared(session), "python", "-m", f"tests.perf.{what}", *session.posargs)
 
 

@@ -27,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_home(tmp_path_factory.mktemp("home"), 9)
     code, said, complained = finish(start(f"{TOGETHER} --json --out {folder / 'whole'}", folder))
     assert code == 0, complained
-    assert "2 processes train together, 2 clips of each batch of 4 in each." in complained
+    assert "A step has 4 clips (processes × parts × clips: 2 × 1 × 2); 40 steps are" in complained
     assert json.loads(said)["steps"] == 40, "one process speaks"
     return folder
 

@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[-+−]?[0-9][0-9,_.]*(e[-+]?[0-9]+)?( ?(%|±.*|[kMGT]i?B
 
 
 def show_outcome(outcome: "Outcome") -> None:
-    """Write the tables, the files and the next command."""
+    """Write the tables, the files, the lines of Python and the next command."""
     from elo_cli.core.strict_yaml import dump_yaml
 
     blocks = [_table(table) for table in outcome.tables]
@@ -28,6 +28,8 @@ def show_outcome(outcome: "Outcome") -> None:
         width = max(len(escape(what)) for what in outcome.files)
         lines = [f"  {escape(what):{width}}  {escape(path)}" for what, path in outcome.files.items()]
         blocks.append("\n".join(["Files:", *lines]))
+    if outcome.python:
+        blocks.append("\n".join(["In Python:", *(escape(line) for line in outcome.python.splitlines())]))
     if not blocks and outcome.result:
         blocks += ["\n".join(escape(line) for line in dump_yaml(plain(outcome.result)).splitlines())]
     if outcome.next:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -131,6 +132,37 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically."""
     # Names that are not UTF-8 have lone surrogates; JSON's escape for them is Python's.
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
+
+
+@contextlib.contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """Give a place for `path` in a folder of its own, for what must have its last name, and its files beside it, from the start.
+
+    When the block ends well, all files of the folder move beside `path`, itself last: while it is there, so are the
+    others. After an exception nothing has changed.
+
+    Raises:
+        StorageError: the disk is full, read-only, or failed.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = partial_path(path, this_owner())
+        for entry in path.parent.iterdir():
+            if entry.name.startswith(f"{path.name}.") and entry.name.endswith(PART) and (entry == folder or is_abandoned(entry)):
+                shutil.rmtree(entry, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder / path.name
+            others = [entry for entry in folder.iterdir() if entry.name != path.name]
+            if others:
+                path.unlink(missing_ok=True)  # it would speak of files that are not its own
+            for entry in (*others, folder / path.name):
+                with open(entry, "rb") as stream:
+                    os.fsync(stream.fileno())
+                os.replace(entry, path.with_name(entry.name))
+            sync_directory(path.parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync_directory(path: Path) -> None:

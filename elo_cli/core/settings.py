@@ -216,6 +216,17 @@ class TrainSettings(Section):
     clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no bound (the paper is silent)")
     max_skipped: int = Field(10, ge=0, description="steps with a term or gradient that is not finite; more stop the run")
     checkpoint_every: int = Field(500, ge=1, description="steps from one checkpoint to the next")
+    keep: int = Field(2, ge=1, description="checkpoints that are kept, the newest; the best by monitor besides")
+
+
+class MonitorSettings(Section):
+    """What elo pretrain looks at while it trains; no label is needed."""
+
+    every: int = Field(500, ge=1, description="steps from one look to the next; there is one after the last step too")
+    held_out: float = Field(
+        0.1, ge=0, lt=1, description="share of the videos, at most fitness.videos, that it sees and training not"
+    )
+    pictures: int = Field(4, ge=0, le=8, description="held-out clips of which decoded pictures are drawn; 0: none")
 
 
 class BenchmarkSettings(Section):
@@ -259,6 +270,7 @@ class Settings(Section):
     objective: ObjectiveSettings = ObjectiveSettings()  # type: ignore[call-arg]
     proxy: TrainSettings = TrainSettings()  # type: ignore[call-arg]
     pretrain: TrainSettings = TrainSettings()  # type: ignore[call-arg]
+    monitor: MonitorSettings = MonitorSettings()  # type: ignore[call-arg]
     fitness: FitnessSettings = FitnessSettings()  # type: ignore[call-arg]
     search: SearchSettings = SearchSettings()  # type: ignore[call-arg]
     proxy_search: ProxySearchSettings = ProxySearchSettings()  # type: ignore[call-arg]

@@ -70,6 +70,11 @@ class ClipSampler:
         self._videos = videos.videos
         self._usable = drawable(videos, clip, without)
 
+    @property
+    def drawn(self) -> int:
+        """How many videos clips are drawn from."""
+        return len(self._usable)
+
     def draw(self, step: int) -> list[ClipChoice]:
         """Name the clips of one step."""
         first = (step * self.world + self.rank) * self.batch

@@ -83,6 +83,22 @@ def grey(rgb_CTHW: Tensor) -> Tensor:
     return plain_1THW.sub_(GREY_MEAN).div_(GREY_DEVIATION)
 
 
+def seen_rgb(clip_CTHW: Tensor) -> np.ndarray:
+    """Undo the normalisation of `rgb`: uint8 (T,H,W,3); what is darker than black or brighter than white is cut off."""
+    mean, deviation = (torch.tensor(each).view(3, 1, 1, 1) for each in (RGB_MEAN, RGB_DEVIATION))
+    return _bytes(clip_CTHW * deviation + mean)
+
+
+def seen_grey(clip_1THW: Tensor) -> np.ndarray:
+    """Undo the normalisation of `grey`: uint8 (T,H,W,3)."""
+    return _bytes((clip_1THW * GREY_DEVIATION + GREY_MEAN).expand(3, -1, -1, -1))
+
+
+def _bytes(clip_CTHW: Tensor) -> np.ndarray:
+    pixels: np.ndarray = (clip_CTHW.nan_to_num() * 255).round().clamp(0, 255).byte().permute(1, 2, 3, 0).numpy()
+    return pixels
+
+
 def flow(stored_THWC: np.ndarray, scale_T: np.ndarray, place: Place, size: int) -> Tensor:
     """Stored flow int8 (T,H,W,2) and pixels for its unit (T) → (2,T,size,size) float32 in hundredths of the clip's sides."""
     unit_2 = np.array([100 / place.width, 100 / place.height], np.float32)

@@ -15,7 +15,7 @@ from elo_cli.core.errors import TrainingError, UsageError
 from elo_cli.core.settings import TrainSettings
 from elo_cli.data.loader import TrainingClips
 from elo_cli.engine.objective import Objective
-from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors
+from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors, peak_rate
 from elo_cli.engine.precision import Precision
 from elo_cli.nets.recompute import recompute
 
@@ -83,6 +83,16 @@ class Training:
         self.done = self.skipped = 0
         norms = [module for module in objective.modules() if isinstance(module, _BatchNorm)]
         self._running = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var) if buffer is not None]
+
+    def extent(self) -> dict[str, float]:
+        """Return how long it is and how large its steps are: clips of a step on all ranks, epochs, videos drawn, peak rate."""
+        given, videos = self.settings, self.clips.sampler.drawn
+        return {
+            "batch": given.batch,
+            "epochs": round(given.steps * given.batch / videos, 3),
+            "videos": videos,
+            "lr": peak_rate(given),
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything a checkpoint must hold, by name."""

@@ -24,6 +24,7 @@ from elo_cli.core.weights import LossWeights, Term
 from elo_cli.encoders import SHELF as ENCODERS
 from elo_cli.engine.views import forms_of, make_view
 from elo_cli.nets.blocks import Encoding
+from elo_cli.nets.decoding import Decoding
 from elo_cli.nets.norms import synchronise
 from elo_cli.nets.term import Parts, TermLoss
 from elo_cli.tasks import build_term
@@ -143,6 +144,19 @@ class Objective(nn.Module):
             }
         summands = {name: self.weights[name] * value for name, value in values.items()}
         return LossReport(summands, dict(zip(parts, means_T.unbind(), strict=True)))
+
+    @property
+    def decoding(self) -> dict[Term, Decoding]:
+        """The terms that make a picture or a spectrogram."""
+        return {term: loss for term, loss in self._losses() if isinstance(loss, Decoding)}
+
+    @torch.no_grad()
+    def decoded(self, batch: ClipBatch) -> dict[Term, Tensor]:
+        """Return what each term of `decoding` makes of a batch, in evaluation mode; asks no other rank."""
+        assert not self.training
+        views = {loss.view for loss in self.decoding.values()}
+        encoded = {view: self.encoders[view.modality](batch.inputs[view.source]) for view in views}
+        return {term: loss.decode(encoded).float() for term, loss in self.decoding.items()}
 
     def _losses(self) -> Iterator[tuple[Term, TermLoss]]:
         for term in self.terms:

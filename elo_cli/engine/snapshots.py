@@ -1,6 +1,8 @@
 """A training's state on disk: put back, and saved."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,10 +30,23 @@ def resume(training: Training, folder: Path) -> Checkpoint | None:
     return checkpoint
 
 
-def save(training: Training, folder: Path, record: StepRecord) -> None:
-    """Save a training after the step that this record is of.
+def save(
+    training: Training,
+    folder: Path,
+    record: StepRecord,
+    *,
+    best: Mapping[str, float] | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Save a training after the step that this record is of; the last `keep` stay, and that of `best`.
+
+    Args:
+        best: `step` and score of the best that was seen so far, which is kept with the state.
+        card: what the RGB encoder is, so that it can be taken out of the checkpoint.
 
     Raises:
         StorageError: the disk is full, read-only, or failed; former checkpoints are untouched.
     """
-    save_checkpoint(folder, training.done, training.tensors(), {"loss": record.loss, "parts": record.parts})
+    state = {"loss": record.loss, "parts": record.parts, "best": best, **({} if card is None else {"card": card})}
+    spare = None if best is None else int(best["step"])
+    save_checkpoint(folder, training.done, training.tensors(), state, keep=training.settings.keep, spare=spare)

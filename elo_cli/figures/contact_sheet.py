@@ -1,8 +1,7 @@
 """A contact sheet: for each clip a row of frames, below them its flow in colour, below that its spectrogram.
 
 The three rows of a clip share one axis of time: the frame in a cell is the one in the middle of the
-stretch that the cell covers. Colours of the flow are those of the Middlebury wheel (S. Baker et al.,
-"A Database and Evaluation Methodology for Optical Flow", IJCV 2011), as torchvision draws them.
+stretch that the cell covers.
 
 Shape legend: N frames shown, H rows, W columns.
 """
@@ -12,10 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
 
+from elo_cli.figures.colours import flow_colours, full_colour, loudness, sound_colours
 from elo_cli.figures.lettering import fitted, font
 
 BLOCK = 1008  # pixels: width of what is drawn of one clip
@@ -28,7 +27,6 @@ _SPECTROGRAM, _BAR = 76, 26  # heights of a row of sound, and of a row that says
 _GAP, _MARGIN, _BETWEEN = 3, 28, 32
 _HEADING = 84
 _SHAPE = 1.2  # width by height that the whole sheet should have
-_STILL_PX = 0.5  # motion shorter than this is never drawn in full colour: it may be noise
 _INK, _GREY, _PALE, _PAPER = (25, 25, 28), (100, 100, 107), (228, 228, 233), (244, 244, 247)
 
 
@@ -126,7 +124,7 @@ def _block(clip: Clip) -> Image.Image:
     if clip.flow_NHW2 is None:
         rows.append(_bar(clip.no_flow))
     else:
-        full_px = _full_colour(clip.flow_NHW2)
+        full_px = full_colour(clip.flow_NHW2)
         rows.append(_strip(flow_colours(clip.flow_NHW2, full_px)))
         details += f" · full colour of the flow: {full_px:.1f} px a frame"
     rows.append(_bar(clip.no_sound) if clip.spectrogram is None else _sound(clip.spectrogram, clip.heard))
@@ -159,36 +157,11 @@ def _strip(pictures_NHWC: np.ndarray) -> Image.Image:
     return strip
 
 
-def _full_colour(flow_NHW2: np.ndarray) -> float:
-    """Choose the length in pixels that is drawn in full colour: what one vector of a hundred exceeds."""
-    return max(_STILL_PX, float(np.percentile(np.hypot(flow_NHW2[..., 0], flow_NHW2[..., 1]), 99)))
-
-
-def flow_colours(flow_NHW2: np.ndarray, full_px: float) -> np.ndarray:
-    """Draw flow in colours: uint8 (N, H, W, 3); white is no motion, a vector of `full_px` or longer has full colour."""
-    import torch  # seconds to import
-    from torchvision.utils import flow_to_image
-
-    flow_NHW2 = flow_NHW2.astype(np.float32)
-    length_NHW1 = np.linalg.norm(flow_NHW2, axis=-1, keepdims=True)
-    flow_NHW2 = flow_NHW2 * np.minimum(1.0, full_px / np.maximum(length_NHW1, np.float32(1e-12)))
-    # torchvision's full colour is the longest vector that it gets: one more picture holds just that.
-    longest_HW2 = np.broadcast_to(np.array([full_px, 0.0], np.float32), flow_NHW2.shape[1:])
-    all_N2HW = torch.from_numpy(np.concatenate([flow_NHW2, longest_HW2[None]]).transpose(0, 3, 1, 2).copy())
-    colours: np.ndarray = flow_to_image(all_N2HW)[:-1].permute(0, 2, 3, 1).contiguous().numpy()
-    return colours
-
-
 def _sound(spectrogram: np.ndarray, heard: float) -> Image.Image:
     """Draw a spectrogram, low tones below, from its own quiet to its own loud."""
-    values = np.ascontiguousarray(spectrogram[::-1], np.float32)
-    low, high = (float(bound) for bound in np.percentile(values, (1, 99.8)))
     size = max(1, round(BLOCK * min(heard, 1.0))), _SPECTROGRAM
-    scaled = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
-    share = np.clip((scaled - low) / max(high - low, 3.0), 0, 1)
-    colours = matplotlib.colormaps["magma"](share, bytes=True)[..., :3]
     row = Image.new("RGB", (BLOCK, _SPECTROGRAM), _PALE)
-    row.paste(Image.fromarray(np.ascontiguousarray(colours)), (0, 0))
+    row.paste(sound_colours(spectrogram, loudness(spectrogram), 3.0, size), (0, 0))
     return row
 
 

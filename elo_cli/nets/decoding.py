@@ -19,7 +19,11 @@ class Decoding(TermLoss):
         self.view, self.target, self.form = view, target, parts.settings.distance
         self.decoder = Decoder(parts.stages[view.modality][-1], parts.shapes[target])
 
+    def decode(self, encoded: Mapping[View, Encoding]) -> Tensor:
+        """Return what is decoded, of the target's shape (B, …)."""
+        decoded: Tensor = self.decoder(encoded[self.view].stages[-1])
+        return decoded
+
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
-        decoded = self.decoder(encoded[self.view].stages[-1])
-        valid_B = self.valid(batch)
+        decoded, valid_B = self.decode(encoded), self.valid(batch)
         return masked_mean(distance(decoded, batch.inputs[self.target], self.form), valid_B)

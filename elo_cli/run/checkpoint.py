@@ -42,8 +42,10 @@ class Checkpoint:
     skipped: list[str] = field(default_factory=list)
 
 
-def save_checkpoint(folder: Path, step: int, tensors: "dict[str, Tensor]", state: dict[str, Any], *, keep: int = 2) -> Path:
-    """Save a snapshot, then remove all but the newest `keep`.
+def save_checkpoint(
+    folder: Path, step: int, tensors: "dict[str, Tensor]", state: dict[str, Any], *, keep: int = 2, spare: int | None = None
+) -> Path:
+    """Save a snapshot, then remove all but the newest `keep`, and the one of step `spare`.
 
     Checkpoints of later steps are removed too: they are from before a fall-back to an older one.
 
@@ -74,8 +76,21 @@ def save_checkpoint(folder: Path, step: int, tensors: "dict[str, Tensor]", state
     write_atomic(tensor_file, content)
     path = folder / f"step-{step:08d}.json"
     write_atomic(path, (json.dumps(manifest, indent=2) + "\n").encode())
-    _tidy(folder, step, keep)
+    _tidy(folder, step, keep, spare)
     return path
+
+
+def load_step(folder: Path, step: int) -> Checkpoint:
+    """Read the checkpoint of one step.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    paths = dict(_steps(folder, _MANIFEST))
+    if step not in paths:
+        there = ", ".join(map(str, sorted(paths))) or "none at all"
+        raise DataError(f"There is no checkpoint of step {step} in {folder}.", hint=f"There are those of: {there}.")
+    return Checkpoint(step, *_read(folder, paths[step], step))
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
@@ -151,7 +166,7 @@ def _steps(folder: Path, pattern: re.Pattern[str]) -> Iterator[tuple[int, Path]]
             yield int(match["step"]), path
 
 
-def _tidy(folder: Path, step: int, keep: int) -> None:
+def _tidy(folder: Path, step: int, keep: int, spare: int | None) -> None:
     """Remove what the new checkpoint makes superfluous; it is durable by now.
 
     Manifests go before their tensors, so that no manifest ever names a file that is gone. What
@@ -159,7 +174,8 @@ def _tidy(folder: Path, step: int, keep: int) -> None:
     """
     with contextlib.suppress(OSError):
         manifests = dict(_steps(folder, _MANIFEST))
-        kept = set(sorted(number for number in manifests if number <= step)[-keep:])
+        kept = {number for number in manifests if number == spare}
+        kept |= set(sorted(number for number in manifests if number <= step)[-keep:])
         for number, path in sorted(manifests.items(), reverse=True):
             if number not in kept:
                 path.unlink()

@@ -15,11 +15,12 @@ from elo_cli.core.errors import DataError
 from elo_cli.core.features import Features
 from elo_cli.core.files import write_json
 from elo_cli.core.seeds import derive
-from elo_cli.core.settings import EncoderSettings, Settings
+from elo_cli.core.settings import Settings
 from elo_cli.data.listing import ListedVideo
 from elo_cli.data.loader import ClipReader
 from elo_cli.datasets import SHELF as DATASETS
 from elo_cli.datasets import LabelledSet
+from elo_cli.engine.export import LoadedEncoder, load_encoder
 from elo_cli.engine.extract import TRIVIAL, extract, extract_trivial
 from elo_cli.engine.objective import build_encoder
 from elo_cli.engine.precision import Precision
@@ -27,7 +28,7 @@ from elo_cli.protocols import SHELF as PROTOCOLS
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows.events import Outcome, Table, Watch
-from elo_cli.workflows.extract import LoadedEncoder, prepare
+from elo_cli.workflows.extract import prepare
 from elo_cli.workflows.material import Material, command_line, spending
 
 FREE = frozenset({"benchmark.protocols", "machine.loader_workers", "machine.threads"})
@@ -46,7 +47,7 @@ def plan(*, settings: Settings, dataset: str, root: Path | None, encoder: Path |
     """Say what `run` would do; writes nothing."""
     labelled = find(settings, dataset, root)
     workspace = Workspace(Path(settings.workspace))
-    loaded = LoadedEncoder.load(encoder or workspace.encoder())
+    loaded = load_encoder(encoder or workspace.encoder())
     place = out or workspace.place(f"benchmark-{dataset}", fresh=fresh)
     result = {
         "dataset": labelled.name,
@@ -99,7 +100,7 @@ def score_encoders(
     encoders: Mapping[str, Path], labelled: LabelledSet, settings: Settings, place: Path, *, fresh: bool, watch: Watch
 ) -> Outcome:
     """Score several encoders of the same geometry, with the baselines, and write the results."""
-    loaded = {name: LoadedEncoder.load(path) for name, path in encoders.items()}
+    loaded = {name: load_encoder(path) for name, path in encoders.items()}
     first = next(iter(loaded.values()))
     dump = settings.model_dump(mode="json")
     stored = {key: dump[key] for key in ("seed", "benchmark", "machine")}
@@ -135,8 +136,7 @@ def _rows(
     first = next(iter(loaded.values()))
     networks = {name: (one.network, one.card["sha256"]) for name, one in loaded.items()}
     if settings.benchmark.baselines:
-        architecture = EncoderSettings(**{key: first.card[key] for key in ("architecture", "depth", "width")})
-        networks = {"untrained": (build_encoder("rgb", architecture, settings.seed), None), **networks}
+        networks = {"untrained": (build_encoder("rgb", first.architecture, settings.seed), None), **networks}
     reader, videos, clips = (
         ClipReader(material.videos, first.clip),
         material.videos.videos,

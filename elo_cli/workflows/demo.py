@@ -7,8 +7,9 @@ what the one before it wrote. Run again after a stop, it goes on.
 from pathlib import Path
 
 from elo_cli.core.errors import DataError, MachineError
-from elo_cli.core.settings import EncoderSettings, Settings
+from elo_cli.core.settings import Settings
 from elo_cli.datasets import LabelledSet
+from elo_cli.engine.export import load_encoder
 from elo_cli.engine.objective import build_encoder
 from elo_cli.engine.precision import Precision
 from elo_cli.executors import Limits, Lost, Report
@@ -18,7 +19,6 @@ from elo_cli.prepare.scenes import SceneJob, scene_jobs, write_scene, zipf_count
 from elo_cli.run.environment import processors
 from elo_cli.workflows import benchmark, evolve, extract, preprocess, pretrain
 from elo_cli.workflows.events import Outcome, Table, Watch
-from elo_cli.workflows.extract import LoadedEncoder
 from elo_cli.workflows.judging import encoder_fitness
 from elo_cli.workflows.material import dataset_root, open_material, spending
 
@@ -152,11 +152,10 @@ def _fitness_table(settings: Settings, pretrained: dict[str, Path], watch: Watch
     """Without labels: the fitness of each encoder's features."""
     settings = _fitting(settings, watch)
     material = open_material(dataset_root(settings, None))
-    loaded = {name: LoadedEncoder.load(path) for name, path in pretrained.items()}
+    loaded = {name: load_encoder(path) for name, path in pretrained.items()}
     first = next(iter(loaded.values()))
-    architecture = EncoderSettings(**{key: first.card[key] for key in ("architecture", "depth", "width")})
     networks = {
-        "untrained": build_encoder("rgb", architecture, settings.seed),
+        "untrained": build_encoder("rgb", first.architecture, settings.seed),
         **{name: one.network for name, one in loaded.items()},
     }
     precision = Precision.choose(settings.machine)

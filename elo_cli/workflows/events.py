@@ -74,12 +74,14 @@ class Outcome:
         tables: the same for a person.
         files: what was written, by what it is.
         next: the command to type next, if there is one.
+        python: the lines of Python that use what was written, to be copied; empty if there are none.
     """
 
     result: Mapping[str, Any]
     tables: Sequence[Table] = field(default_factory=tuple)
     files: Mapping[str, str] = field(default_factory=dict)
     next: str = ""
+    python: str = ""
 
 
 def size_text(count: float) -> str:

@@ -1,19 +1,16 @@
 """`elo extract-features`: videos → one vector for each, from the RGB encoder."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from elo_cli.core.errors import DataError
 from elo_cli.core.features import ids_path
 from elo_cli.core.files import write_json
-from elo_cli.core.settings import ClipSettings, PreprocessSettings, Settings
+from elo_cli.core.settings import PreprocessSettings, Settings
 from elo_cli.data.listing import ListedVideo, list_videos
 from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import SHARDS
-from elo_cli.engine.export import load_encoder
+from elo_cli.engine.export import LoadedEncoder, load_encoder
 from elo_cli.engine.extract import extract
 from elo_cli.engine.precision import Precision
 from elo_cli.run.directory import RunDirectory
@@ -23,44 +20,10 @@ from elo_cli.workflows.material import Material, command_line, dataset_root, ope
 from elo_cli.workflows.packing import pack_videos
 
 
-@dataclass(frozen=True)
-class LoadedEncoder:
-    """An encoder and what its card says of the clips it wants."""
-
-    path: Path
-    network: nn.Module
-    card: dict[str, Any]
-
-    @classmethod
-    def load(cls, path: Path) -> "LoadedEncoder":
-        """Load an encoder and its card; see `engine.export.load_encoder`."""
-        return cls(path, *load_encoder(path))
-
-    @property
-    def clip(self) -> ClipSettings:
-        """The clips it wants."""
-        wanted = self.card["input"]
-        return ClipSettings(frames=wanted["frames"], stride=wanted["stride"], size=wanted["size"])  # type: ignore[call-arg]
-
-    def preparation(self, settings: Settings, clips: int, *, flow: bool = False) -> PreprocessSettings:
-        """How raw videos are prepared for it: just the clips that are looked at, at the rate it knows."""
-        fps = self.card["input"]["fps"]
-        changes = {
-            "fps": fps,
-            "short_side": self.card["origin"]["short_side"],
-            "segment_seconds": self.clip.span / fps,
-            "max_segments": clips,
-            "min_seconds": 0.0,
-            "audio": False,
-            "flow": settings.preprocess.flow if flow else "none",
-        }
-        return settings.preprocess.model_copy(update=changes)
-
-
 def plan(*, settings: Settings, source: Path | None, encoder: Path | None, out: Path | None, fresh: bool) -> Outcome:
     """Say what `run` would do; writes nothing."""
     workspace = Workspace(Path(settings.workspace))
-    loaded = LoadedEncoder.load(encoder or workspace.encoder())
+    loaded = load_encoder(encoder or workspace.encoder())
     if _is_raw(source):
         assert source is not None
         videos = len(list_videos(source))
@@ -83,7 +46,7 @@ def run(*, settings: Settings, source: Path | None, encoder: Path | None, out: P
         DataError: there is no encoder, or no videos; or the set was made at another rate than the encoder knows.
     """
     workspace = Workspace(Path(settings.workspace))
-    loaded = LoadedEncoder.load(encoder or workspace.encoder())
+    loaded = load_encoder(encoder or workspace.encoder())
     listed = list_videos(source) if source is not None and _is_raw(source) else None
     origin = str((source or dataset_root(settings, None)).absolute())
     stored = {"extract": settings.extract.model_dump(), "encoder": loaded.card["sha256"], "source": origin}
@@ -109,12 +72,27 @@ def prepare(
     flow: bool = False,
 ) -> Material:
     """Preprocess raw videos for an encoder, once, and open the result."""
-    wanted = loaded.preparation(settings, clips or settings.extract.clips, flow=flow)
+    wanted = _preparation(loaded, settings, clips or settings.extract.clips, flow=flow)
     source = str(listed[0].path.parent) if len(listed) == 1 else "a list of videos"
     result, root = pack_videos(root, listed, wanted, source, watch=watch)
     if result["failed"]:
         watch.warn(f"{result['failed']} of {len(listed)} videos could not be used; {root / 'failures.jsonl'} says why.")
     return open_material(root)
+
+
+def _preparation(loaded: LoadedEncoder, settings: Settings, clips: int, *, flow: bool) -> PreprocessSettings:
+    """Say how raw videos are prepared for an encoder: just the clips that are looked at, at the rate it knows."""
+    fps = loaded.card["input"]["fps"]
+    changes = {
+        "fps": fps,
+        "short_side": loaded.card["origin"]["short_side"],
+        "segment_seconds": loaded.clip.span / fps,
+        "max_segments": clips,
+        "min_seconds": 0.0,
+        "audio": False,
+        "flow": settings.preprocess.flow if flow else "none",
+    }
+    return settings.preprocess.model_copy(update=changes)
 
 
 def _extract(loaded: LoadedEncoder, material: Material, settings: Settings, run: RunDirectory, watch: Watch) -> dict[str, Any]:

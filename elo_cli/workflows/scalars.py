@@ -1,10 +1,12 @@
-"""Numbers of a search or a training for TensorBoard, where that is installed; where it is not, nothing is written."""
+"""Numbers and pictures of a search or a training for TensorBoard; where that is not installed, nothing is written."""
 
 import contextlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from elo_cli.core.files import storage_errors
 from elo_cli.core.weights import Term
@@ -14,6 +16,7 @@ from elo_cli.workflows.events import Watch
 from elo_cli.workflows.standing import Round
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch.utils.tensorboard import SummaryWriter
 
 _FLUSH_SECONDS = 5  # TensorBoard looks for news about as often
@@ -47,6 +50,16 @@ class Scalars:
             for name, value in values.items():
                 if value is not None:
                     self._writer.add_scalar(name, value, step, walltime=when)
+
+    def add_picture(self, step: int, name: str, picture: "Image") -> None:
+        """Write an RGB picture by its name.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if self._writer is not None:
+            with storage_errors(self._folder):
+                self._writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
     def flush(self) -> None:
         """Bring to the disk what was given.

@@ -21,6 +21,8 @@ COMMANDS = (
     ("extract-features",),
     ("benchmark",),
     ("fitness",),
+    ("export",),
+    ("doctor",),
     ("dataset",),
     ("dataset", "info"),
     ("dataset", "verify"),
@@ -70,7 +72,7 @@ def test_elo_alone_shows_the_help_and_completion_stays() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [(), ("evolve",), ("dataset",), ("dataset", "sample"), ("presets",), ("presets", "copy")],
+    [(), ("evolve",), ("export",), ("doctor",), ("dataset",), ("dataset", "sample"), ("presets",), ("presets", "copy")],
     ids=lambda command: " ".join(command) or "elo",
 )
 def test_help_loads_nothing_heavy(command: tuple[str, ...]) -> None:

@@ -100,6 +100,11 @@ def test_a_result_without_tables_is_shown_as_it_is(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "videos: 3\nrate: null\n"
 
 
+def test_lines_of_python_stand_at_the_margin(capsys: pytest.CaptureFixture[str]) -> None:
+    show_outcome(Outcome({}, files={"file": "a"}, python="import a\n    a.b('[red]\x1b[2J')"))
+    assert capsys.readouterr().out == "Files:\n  file  a\n\nIn Python:\nimport a\n    a.b('[red]\\x1b[2J')\n"
+
+
 def test_json_holds_only_what_json_knows(capsys: pytest.CaptureFixture[str]) -> None:
     show_json(
         {"a": float("inf"), "b": (np.float32(0.5), np.array([1, 2])), "c": Path("x"), "d": {"é\udcff\x1b"}, "e": None, "f": True}

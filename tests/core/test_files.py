@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from elo_cli.core.errors import StorageError
-from elo_cli.core.files import PART, atomic_file, write_atomic, write_json
+from elo_cli.core.files import PART, atomic_file, drafted, this_owner, write_atomic, write_json
 
 
 def test_content_replaces_content(tmp_path: Path) -> None:
@@ -97,3 +97,38 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nowhere") as caught:
         write_atomic(tmp_path / "nowhere" / "a", b"")
     assert caught.value.hint
+
+
+def test_a_draft_moves_with_its_files(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.bin"
+    for content, names in (("old", ["a.bin"]), ("new", ["a.bin", "a.bin.data"])):
+        with drafted(path) as draft:
+            assert draft.name == path.name and draft.parent != path.parent
+            assert oct(draft.parent.stat().st_mode)[-3:] == "700"
+            for name in names:
+                draft.with_name(name).write_text(content)
+        assert sorted(entry.name for entry in path.parent.iterdir()) == names
+        assert {entry.read_text() for entry in path.parent.iterdir()} == {content}
+
+
+def test_a_draft_that_fails_changes_nothing_and_those_of_the_dead_go(tmp_path: Path) -> None:
+    path, others = tmp_path / "a.bin", tmp_path / "b.bin.nobody-1.part"
+    path.write_text("old")
+    host = this_owner().rpartition("-")[0]
+    for folder in (tmp_path / f"a.bin.{host}-99999999.part", tmp_path / f"a.bin.{this_owner()}.part", others):
+        folder.mkdir()
+        (folder / "a.bin").write_text("half")
+
+    def begin(error: type[BaseException]) -> None:
+        with drafted(path) as draft:
+            draft.write_text("new")
+            raise error
+
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error):
+            begin(error)
+    assert path.read_text() == "old" and sorted(entry.name for entry in tmp_path.iterdir()) == ["a.bin", others.name]
+    with pytest.raises(StorageError), drafted(path):
+        pass  # nothing was written
+    with pytest.raises(StorageError), drafted(path / "inside a file"):
+        pass

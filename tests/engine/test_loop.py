@@ -1,19 +1,23 @@
 """Training: repeatable to the bit, resumable at any step, and loud when the loss is no number."""
 
+import functools
 import math
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from elo_cli.core.errors import TrainingError
+from elo_cli.core.clip import ClipBatch
+from elo_cli.core.errors import TrainingError, UsageError
 from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.engine.optim import learning_rate
 from elo_cli.engine.precision import Precision
+from elo_cli.tasks import all_terms
 from tests.support.shards import BF16, OBJECTIVE, PLAIN, loss, make_training, same, write_set
 
 WEIGHTS = loss(
@@ -185,3 +189,96 @@ def test_a_checkpoint_of_another_loss_is_refused(videos: VideoSet) -> None:
     one, other = new(videos, PLAIN), make_training(videos, LossWeights({**WEIGHTS, **loss(rgb__shuffle=1.0)}))
     with pytest.raises(RuntimeError, match="rgb/shuffle"):
         other.load(0, one.tensors())
+
+
+EVERY = LossWeights.uniform(all_terms(OBJECTIVE), 0.5)
+
+
+def gradients(training: Training, batch: ClipBatch) -> tuple[StepRecord, dict[str, Tensor]]:
+    """Take the first step on a batch; return its record and all gradients, before they are cut to a norm."""
+    training.objective.train()
+    record = training.step(training.send(batch), 0)
+    named = training.objective.named_parameters()
+    return record, {name: value.grad.clone() for name, value in named if value.grad is not None}
+
+
+def test_parts_of_a_batch_add_up_to_the_mean_of_their_gradients(videos: VideoSet) -> None:
+    # What remembers the first part, such as a bank of pseudo-labels, would tell the second one.
+    weights = LossWeights({term: weight for term, weight in EVERY.items() if term.task not in ("cluster", "aggregate")})
+    make = functools.partial(make_training, videos, weights, clip_norm=0.0)
+    whole = make(batch=8, accumulate=2)
+    batch = whole.clips[0]
+    record, found = gradients(whole, batch)
+    halves = [gradients(make(), half) for half in batch.parts(2)]
+    assert record.loss == pytest.approx(sum(half.loss for half, _ in halves) / 2, rel=1e-5)
+    assert record.parts == pytest.approx({name: sum(half.parts[name] for half, _ in halves) / 2 for name in record.parts})
+    assert found.keys() == halves[0][1].keys()
+    for name, gradient in found.items():
+        mean = (halves[0][1][name] + halves[1][1][name]) / 2
+        torch.testing.assert_close(gradient, mean, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_parts_see_what_the_whole_batch_would(videos: VideoSet) -> None:
+    """Where nothing looks across clips, accumulation is the step of the whole batch, shuffled orders included."""
+    weights = loss(rgb__reconstruct=1.0, flow__shuffle=0.5, rgb_to_flow__transfer=0.5)
+    found = []
+    for accumulate in (1, 2, 4):
+        training = make_training(videos, weights, batch=8, accumulate=accumulate, clip_norm=0.0)
+        for module in training.objective.modules():
+            if isinstance(module, _BatchNorm):
+                module.momentum, module.train = 0.0, lambda mode=True, module=module: module  # type: ignore[method-assign]
+                module.training = False
+        found.append(gradients(training, training.clips[0]))
+    for record, each in found[1:]:
+        assert record.parts == pytest.approx(found[0][0].parts, rel=1e-5)
+        for name, gradient in found[0][1].items():
+            torch.testing.assert_close(each[name], gradient, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", FORMATS)
+def test_what_is_computed_again_is_the_same(videos: VideoSet, precision: Precision) -> None:
+    trained = []
+    for again in (False, True):
+        training = make_training(videos, EVERY, steps=2, recompute=again, precision=precision)
+        records, tensors = finish(training)
+        trained.append(([record.parts for record in records], tensors))
+    assert trained[0][0] == trained[1][0]
+    same(trained[0][1], trained[1][1])
+
+
+@pytest.mark.parametrize("kind", ["adamw", "lars"])
+@pytest.mark.parametrize("precision", FORMATS)
+def test_every_optimiser_goes_on_as_it_was(videos: VideoSet, precision: Precision, kind: str) -> None:
+    make = functools.partial(
+        make_training, videos, WEIGHTS, precision=precision, optimizer=kind, batch=8, accumulate=2, recompute=True
+    )
+    _, straight = finish(make())
+    begun = make()
+    next(begun.run(0))
+    resumed = make()
+    resumed.load(1, {name: value.detach().clone().contiguous() for name, value in begun.tensors().items()})
+    same(straight, finish(resumed)[1])
+
+
+@pytest.mark.parametrize("precision", FORMATS)
+def test_gradients_lie_in_memory_as_their_parameters(videos: VideoSet, precision: Precision) -> None:
+    training = make_training(videos, EVERY, batch=8, accumulate=2, recompute=True, precision=precision)
+    next(training.run(0))
+    for parameter in training.objective.parameters():
+        assert parameter.grad is None or parameter.grad.stride() == parameter.stride()
+
+
+@pytest.mark.parametrize(("batch", "accumulate"), [(8, 3), (4, 4), (2, 2)])
+def test_parts_that_cannot_be_are_refused(videos: VideoSet, batch: int, accumulate: int) -> None:
+    with pytest.raises(UsageError, match=f"accumulate is {accumulate}, but {batch} clips"):
+        make_training(videos, WEIGHTS, batch=batch, accumulate=accumulate)
+
+
+def test_how_long_it_is(videos: VideoSet) -> None:
+    training = make_training(videos, WEIGHTS, steps=9, batch=4, lr=0.1, lr_scaling="linear", lr_batch=2)
+    assert training.extent() == {
+        "batch": 4,
+        "epochs": pytest.approx(36 / len(videos.videos), abs=1e-3),
+        "videos": len(videos.videos),
+        "lr": 0.2,
+    }

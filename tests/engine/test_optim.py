@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from elo_cli.core.settings import TrainSettings
-from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors
+from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors, peak_rate
 
 
 def test_the_schedule_exactly() -> None:
@@ -30,33 +30,48 @@ def test_the_schedule_rises_and_falls_within_its_peak(steps: int, warmup: float,
     assert (changes[:peak] > 0).all() and (changes[peak:] <= lr * 1e-12).all()
 
 
-def network() -> nn.Sequential:
+@pytest.mark.parametrize(("scaling", "factor"), [("none", 1), ("linear", 4), ("sqrt", 2)])
+def test_the_rate_follows_the_batch(scaling: str, factor: float) -> None:
+    settings = TrainSettings(steps=10, warmup=0.2, lr=0.1, batch=1024, lr_batch=256, lr_scaling=scaling)
+    assert peak_rate(settings) == pytest.approx(0.1 * factor)
+    assert learning_rate(0, settings) == pytest.approx(0.05 * factor)
+    assert learning_rate(1, settings) == learning_rate(2, settings) == pytest.approx(0.1 * factor)
+
+
+def network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv3d(2, 3, 1), nn.BatchNorm3d(3), nn.Flatten(), nn.Linear(3, 2))
+    convolution = nn.Conv3d(2, 3, 3, padding=1, bias=False)
+    layers = nn.Sequential(convolution, nn.BatchNorm3d(3), nn.AvgPool3d(4), nn.Flatten(), nn.Linear(3, 2))
+    return layers.to(memory_format=torch.channels_last_3d)
 
 
 def step(module: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
     torch.manual_seed(seed)
     optimizer.zero_grad()
-    module(torch.randn(4, 2, 1, 1, 1)).square().sum().backward()
+    module(torch.randn(4, 2, 4, 4, 4)).square().sum().backward()
     optimizer.step()
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_round_trip_of_its_state(momentum: float) -> None:
-    settings = TrainSettings(momentum=momentum, lr=0.01)
+@pytest.mark.parametrize(("kind", "momentum"), [("sgd", 0.0), ("sgd", 0.9), ("adamw", 0.9), ("lars", 0.9)])
+def test_round_trip_of_its_state(kind: str, momentum: float) -> None:
+    settings = TrainSettings(optimizer=kind, momentum=momentum, lr=0.01)
     first = network()
     optimizer = make_optimizer(first, settings)
     assert optimizer_tensors(first, optimizer) == {}
     step(first, optimizer, 1)
-    saved = {name: value.clone() for name, value in optimizer_tensors(first, optimizer).items()}
-    assert set(saved) == ({f"{name}:momentum_buffer" for name, _ in first.named_parameters()} if momentum else set())
+    # As a file would hold them: in C order.
+    saved = {name: value.clone().contiguous() for name, value in optimizer_tensors(first, optimizer).items()}
+    whats = {"adamw": {"exp_avg", "exp_avg_sq", "step"}}.get(kind, {"momentum_buffer"} if momentum else set())
+    assert set(saved) == {f"{name}:{what}" for name, _ in first.named_parameters() for what in whats}
     second = network()
     second.load_state_dict(first.state_dict())
     other = make_optimizer(second, settings)
     load_optimizer(second, other, saved)
     step(first, optimizer, 2)
     step(second, other, 2)
+    for state in optimizer.state, other.state:  # fused kernels walk through memory
+        for parameter, entries in state.items():
+            assert all(value.stride() == parameter.stride() for value in entries.values() if value.shape == parameter.shape)
     for one, two in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, two)
 
@@ -64,5 +79,20 @@ def test_round_trip_of_its_state(momentum: float) -> None:
 def test_biases_and_norms_are_not_decayed() -> None:
     module = network()
     decayed, plain = make_optimizer(module, TrainSettings(weight_decay=0.5)).param_groups
-    assert [tuple(p.shape) for p in decayed["params"]] == [(3, 2, 1, 1, 1), (2, 3)] and decayed["weight_decay"] == 0.5
-    assert all(p.dim() == 1 for p in plain["params"]) and len(plain["params"]) == 4 and plain["weight_decay"] == 0
+    assert [tuple(p.shape) for p in decayed["params"]] == [(3, 2, 3, 3, 3), (2, 3)] and decayed["weight_decay"] == 0.5
+    assert all(p.dim() == 1 for p in plain["params"]) and len(plain["params"]) == 3 and plain["weight_decay"] == 0
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_fused_steps_are_those_of_plain_loops(kind: str) -> None:
+    settings = TrainSettings(optimizer=kind, lr=0.01, weight_decay=0.1)
+    first, second = network(), network()
+    fused, plain = make_optimizer(first, settings), make_optimizer(second, settings)
+    for group in plain.param_groups:
+        group["fused"], group["foreach"] = False, False
+    plain.defaults |= {"fused": False, "foreach": False}
+    for seed in range(3):
+        step(first, fused, seed)
+        step(second, plain, seed)
+    for one, two in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)

@@ -1,5 +1,6 @@
 """Device, number format and layout; and the convolutions that stay out of bfloat16 on processors."""
 
+import copy
 import platform
 import subprocess
 import sys
@@ -139,3 +140,31 @@ def test_memory_that_was_freed_is_used_again() -> None:
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     before, after = map(int, said.stdout.split())
     assert before > 1000 and after < before / 10
+
+
+def test_compiled_code_does_the_same_and_keeps_names() -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv3d(3, 4, 3), nn.ReLU())
+    compiled = copy.deepcopy(plain)
+    Precision(torch.device("cpu"), False, False, 1, compiled=True).compile(compiled)
+    given = torch.randn(2, 3, 4, 8, 8)
+    torch.testing.assert_close(compiled(given), plain(given))
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+
+
+def test_without_a_compiler_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    precision = Precision.choose(MachineSettings(compile=True, device="cpu"))
+    assert precision.describe()["code"] == "compiled"
+    with pytest.raises(MachineError, match="needs a C\\+\\+ compiler") as caught:
+        precision.compile(nn.Linear(1, 1))
+    assert "machine.compile=false" in caught.value.hint
+    Precision.choose(MachineSettings(device="cpu")).compile(nn.Linear(1, 1))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("tf32", [True, False])
+def test_products_on_nvidia_are_rounded_where_that_is_allowed(tf32: bool) -> None:
+    Precision.choose(MachineSettings(device="cuda", tf32=tf32))
+    assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == tf32

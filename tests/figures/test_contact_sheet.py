@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from elo_cli.figures import contact_sheet as sheets
-from elo_cli.figures.contact_sheet import BLOCK, MOST_CLIPS, Clip, contact_sheet, flow_colours, shown_frames
+from elo_cli.figures.colours import flow_colours
+from elo_cli.figures.contact_sheet import BLOCK, MOST_CLIPS, Clip, contact_sheet, shown_frames
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 TOP = 28 + 84 + 54  # where the frames of the first clip begin

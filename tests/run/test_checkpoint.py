@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from elo_cli.core.errors import DataError, StorageError
-from elo_cli.run.checkpoint import Checkpoint, load_newest, save_checkpoint
+from elo_cli.run.checkpoint import Checkpoint, load_newest, load_step, save_checkpoint
 
 
 class Killed(BaseException):
@@ -253,3 +253,27 @@ def test_kill_9_while_saving(tmp_path: Path) -> None:
     assert checkpoint.step in {promised - 1, promised, promised + 1}
     assert checkpoint.state == {"step": checkpoint.step}
     assert torch.equal(checkpoint.tensors["weight"], torch.full((300_000,), float(checkpoint.step)))
+
+
+def test_the_last_ones_stay_and_the_one_that_is_spared(tmp_path: Path) -> None:
+    for step in range(1, 8):
+        save(tmp_path, step, keep=3, spare=2 if step > 1 else 1)
+    kept = sorted(path.stem for path in tmp_path.glob("*.json"))
+    assert kept == ["step-00000002", "step-00000005", "step-00000006", "step-00000007"]
+    assert len(list(tmp_path.glob("*.safetensors"))) == 4
+    assert load(tmp_path).step == 7
+    assert load_step(tmp_path, 2).tensors["count"] == 2
+    save(tmp_path, 8, keep=1, spare=6)
+    assert sorted(path.stem for path in tmp_path.glob("*.json")) == ["step-00000006", "step-00000008"]
+
+
+def test_one_step_is_asked_for(tmp_path: Path) -> None:
+    save(tmp_path, 3)
+    path = save(tmp_path, 4)
+    with pytest.raises(DataError, match="no checkpoint of step 5") as caught:
+        load_step(tmp_path, 5)
+    assert caught.value.hint == "There are those of: 3, 4."
+    flip(path, 30)
+    with pytest.raises(DataError, match="step-00000004"):
+        load_step(tmp_path, 4)
+    assert load_step(tmp_path, 3).step == 3

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,12 +133,12 @@ def make_training(
     precision: Precision = PLAIN,
     settings: ObjectiveSettings = OBJECTIVE,
     lr: float = 0.05,
-    max_skipped: int = 10,
+    **more: Any,
 ) -> Training:
-    """Build the smallest training run."""
+    """Build the smallest training run; `more` are further settings of it."""
     objective = make_objective(videos, weights, settings=settings)
-    train = TrainSettings(clip=CLIP, encoder=ENCODER, steps=steps, batch=4, lr=lr, max_skipped=max_skipped)
-    return Training(objective, make_clips(videos, objective), train, precision)
+    train = TrainSettings(**{"clip": CLIP, "encoder": ENCODER, "steps": steps, "batch": 4, "lr": lr} | more)
+    return Training(objective, make_clips(videos, objective, batch=train.batch), train, precision)
 
 
 def random_batch(

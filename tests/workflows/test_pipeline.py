@@ -13,7 +13,7 @@ from torchvision.models.video import r2plus1d_18
 from elo_cli.core.features import Features
 from elo_cli.core.settings import ClipSettings, EncoderSettings
 from elo_cli.core.strict_yaml import load_yaml
-from elo_cli.engine.export import load_encoder, save_encoder
+from elo_cli.engine.export import load_encoder, make_card, save_encoder
 from elo_cli.engine.objective import build_encoder
 from tests.support.commands import SETTINGS, elo, files, hashes, write_film, write_films
 
@@ -214,9 +214,10 @@ def test_a_full_encoder_is_one_of_torchvision(tmp_path: Path, width: int) -> Non
     encoder = build_encoder("rgb", settings, 3).eval()
     clip = ClipSettings(frames=4, stride=1, size=32, future=2, crop_area=(0.5, 1.0), flip=0.5)
     path = tmp_path / "encoder.safetensors"
-    digest = save_encoder(path, encoder, settings, clip, 8.0, {"short_side": 40})
+    digest = save_encoder(path, encoder, make_card(settings, clip, 8.0, {"short_side": 40}))
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    again, card = load_encoder(path)
+    loaded = load_encoder(path)
+    again, card = loaded.network, loaded.card
     assert card["sha256"] == digest and card["input"]["shape"] == ["batch", 3, 4, 32, 32]
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in encoder.state_dict().items())
     tensors = load_file(path)

@@ -36,6 +36,11 @@ class Writer:
         assert step >= self.first
         self.stream.write(json.dumps([tag, step, value, walltime]) + "\n")
 
+    def add_image(self, tag: str, picture: np.ndarray, step: int, dataformats: str) -> None:
+        """Write the shape of one picture."""
+        assert picture.dtype == np.uint8 and dataformats == "HWC"
+        self.stream.write(json.dumps([tag, step, picture.shape, None]) + "\n")
+
     def flush(self) -> None:
         """Flush the file."""
         self.stream.flush()
@@ -143,14 +148,22 @@ def test_an_interrupted_search_has_every_number_once(installed: None, home: Path
         assert all(when == times[step] for name, step, _, when in found if name.startswith("candidate"))
 
 
-def test_a_training_tells_its_loss_its_parts_and_its_rate(installed: None, home: Path, tmp_path: Path) -> None:
-    result = elo(f"pretrain --loss uniform --out {tmp_path / 'out'}", home)
+def test_a_training_tells_its_loss_its_parts_its_rate_and_what_it_sees(
+    installed: None, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = "--set monitor.held_out=0.9 --set objective.terms=[rgb.reconstruct,rgb.reverse] --set monitor.every=3"
+    monkeypatch.setattr("elo_cli.workflows.monitoring.FEWEST", 6)
+    result = elo(f"pretrain --loss uniform --out {tmp_path / 'out'} {many}", home)
     assert result.exit_code == 0, result.stderr
     found = written(tmp_path / "out" / "tensorboard")
     logged = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     steps = [line for line in logged if "step" in line]
     assert [(step, value) for name, step, value, _ in found if name == "loss"] == [(line["step"], line["loss"]) for line in steps]
-    assert {name for name, *_ in found} == {"loss", "lr", *(f"parts/{name}" for name in steps[-1]["parts"])}
+    curve = {f"held-out/{name}" for name in ("zipf", "rankme", "alpha-req")}
+    names = {"loss", "lr", *(f"parts/{name}" for name in steps[-1]["parts"]), *curve, "decoded/rgb.reconstruct"}
+    assert {name for name, *_ in found} == names
+    pictures = [(step, shape) for name, step, shape, _ in found if name.startswith("decoded")]
+    assert [step for step, _ in pictures] == [3, 6, 8] and all(shape[2] == 3 for _, shape in pictures)
 
 
 @pytest.mark.skipif(
