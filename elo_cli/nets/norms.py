@@ -51,37 +51,53 @@ _SHARED: dict[type[nn.Module], type[nn.Module]] = {nn.BatchNorm2d: _Shared2d, nn
 
 
 class _Normalise(torch.autograd.Function):
-    """y = w (x − μ) / √(σ² + ε) + b over all ranks; also gives back μ, σ² (biased) and how many numbers they are of."""
+    """y = w (x − μ) / √(σ² + ε) + b over all ranks; also gives back μ, σ² (biased) and how many numbers they are of.
+
+    Each pass over the clips is one of PyTorch's own kernels, which read them once; what ranks tell each other are sums.
+    """
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        places, channels = _places(input), input.shape[1]
-        plain = input.float()
-        found = torch.cat([plain.sum(places), torch.tensor([float(input.numel() // channels)], device=input.device)])
-        found = dist.total(found)
+        channels = input.shape[1]
+        own_mean_C, own_variance_C = torch.zeros_like(weight_C), torch.zeros_like(weight_C)
+        if input.numel():
+            # Told of running statistics in float32 (and to leave them), the kernel does not round to the input's bfloat16.
+            own_mean_C, own_variance_C = torch.batch_norm_update_stats(input, own_mean_C, own_variance_C, 0.0)
+        own_count = torch.full((1,), float(input.numel() // channels), device=input.device)
+        found = dist.total(torch.cat([own_count * own_mean_C, own_count]))
         count = found[channels]
         mean_C = found[:channels] / count
-        # In two passes: the mean of squares less the square of the mean would lose what is small beside the mean.
-        variance_C = dist.total((plain - _spread(mean_C, input)).square().sum(places)) / count
-        output = functional.batch_norm(input, mean_C, variance_C, weight_C, bias_C, False, 0.0, eps)
-        ctx.save_for_backward(input, weight_C, mean_C, (variance_C + eps).rsqrt(), count)
+        # Chan, Golub, LeVeque 1979: the mean of squares less the square of the mean would lose what is small beside the mean.
+        variance_C = dist.total(own_count * (own_variance_C + (own_mean_C - mean_C).square())) / count
+        output = _affine(input, mean_C, variance_C, weight_C, bias_C, eps)
+        ctx.save_for_backward(input, weight_C, mean_C, variance_C, count)
+        ctx.eps = eps
         ctx.mark_non_differentiable(mean_C, variance_C, count)
         return output, mean_C, variance_C, count
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        input, weight_C, mean_C, scale_C, count = ctx.saved_tensors
-        places, gradient = _places(input), gradients[0].float()
-        normal = (input.float() - _spread(mean_C, input)) * _spread(scale_C, input)
-        bias_C, slope_C = gradient.sum(places), (gradient * normal).sum(places)
-        mean_bias_C, mean_slope_C = (dist.total(torch.cat([bias_C, slope_C])) / count).chunk(2)
-        rest = gradient - _spread(mean_bias_C, input) - normal * _spread(mean_slope_C, input)
-        return (rest * _spread(weight_C * scale_C, input)).to(input.dtype), slope_C, bias_C, None
+        input, weight_C, mean_C, variance_C, count = ctx.saved_tensors
+        scale_C = (variance_C + ctx.eps).rsqrt()
+        # As if μ and σ² were given: w g / √(σ² + ε), Σ g x̂ and Σ g.
+        given, slope_C, bias_C = gradients[0], torch.zeros_like(weight_C), torch.zeros_like(weight_C)
+        if input.numel():
+            given, slope_C, bias_C = torch.ops.aten.native_batch_norm_backward(
+                gradients[0], input, weight_C, mean_C, variance_C, None, None, False, ctx.eps, [True, True, True]
+            )
+        mean_slope_C, mean_bias_C = (dist.total(torch.cat([slope_C, bias_C])) / count).chunk(2)
+        # What hangs on μ and σ²: w (mean of g + x̂ · mean of g x̂) / √(σ² + ε), which is linear in x as a norm is.
+        through = weight_C * scale_C
+        return (
+            given - _affine(input, mean_C, variance_C, through * mean_slope_C, through * mean_bias_C, ctx.eps),
+            slope_C,
+            bias_C,
+            None,
+        )
 
 
-def _places(input: Tensor) -> list[int]:
-    return [axis for axis in range(input.dim()) if axis != 1]
-
-
-def _spread(each_C: Tensor, input: Tensor) -> Tensor:
-    return each_C.view(1, -1, *[1] * (input.dim() - 2))
+def _affine(input: Tensor, mean_C: Tensor, variance_C: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
+    """Normalise by what is given; no clip at all stays none, which PyTorch's kernel divides by (torch 2.15)."""
+    if not input.numel():
+        return torch.empty_like(input)
+    return functional.batch_norm(input, mean_C, variance_C, weight_C, bias_C, False, 0.0, eps)
