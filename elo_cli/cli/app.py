@@ -12,7 +12,9 @@ from elo_cli.cli import (
     benchmark,
     dataset,
     demo,
+    doctor,
     evolve,
+    export,
     extract_features,
     fitness,
     losses,
@@ -37,6 +39,8 @@ _COMMANDS: dict[str, ModuleType] = {
     "extract-features": extract_features,
     "benchmark": benchmark,
     "fitness": fitness,
+    "doctor": doctor,
+    "export": export,
 }
 
 

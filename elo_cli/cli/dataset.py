@@ -69,13 +69,13 @@ def sample(
 
 @contextlib.contextmanager
 def damage_shown(*, as_json: bool) -> Iterator[None]:
-    """Show what a verification found before its error ends the command with exit code 3."""
-    from elo_cli.core.errors import DataError
+    """Show what an examination found before its error ends the command."""
+    from elo_cli.core.errors import EloError
 
     try:
         yield
-    except DataError as error:
-        outcome = getattr(error, "outcome", None)  # DamagedSet, whose module is heavy
+    except EloError as error:
+        outcome = getattr(error, "outcome", None)  # DamagedSet or UnfitMachine, whose modules are heavy
         if outcome is not None:
             from elo_cli.cli.render import show_json, show_outcome
 

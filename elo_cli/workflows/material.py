@@ -107,9 +107,9 @@ def about(seconds: float | None) -> str:
     """Say an estimate as a person would."""
     if seconds is None:
         return "not known"
-    for length, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+    for length, unit in ((31_557_600, "years"), (86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= 2 * length:
-            return f"about {seconds / length:.0f} {unit}"
+            return f"about {seconds / length:,.0f} {unit}"
     return f"about {seconds:.0f} seconds"
 
 
