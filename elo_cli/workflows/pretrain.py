@@ -121,12 +121,14 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
         )
         opened = open_directory(place, stored, precision, fresh=fresh, free=FREE)
         with spending() as spent, opened as directory:
-            _begin(training, settings, weights, directory, watch)
+            best = _begin(training, settings, weights, directory, watch)
             monitor = _monitor(training, settings, material, numbers, watch)
-            card = _card(training, settings, material, weights)
-            _pretrain(training, settings, directory, card, monitor, watch)
             if dist.rank():
+                _train(training, settings, None, watch)
                 return Outcome({})
+            card = _card(training, settings, material, weights)
+            with open_scalars(directory.tensorboard, watch, first=training.done + 1) as scalars:
+                _train(training, settings, Notes(training, directory, settings, card, best, monitor, scalars), watch)
             result = _export(training, card, directory)
     figures = (str(settings.pretrain.steps), f"{result['loss']:.4f}", str(len(weights.active())), result["sha256"][:16])
     tables = (Table("Pretrained", ("steps", "last loss", "terms", "encoder"), (figures,)), spent.table())
@@ -134,8 +136,10 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     return Outcome({**result, **spent.record(), "out": str(directory.root)}, tables, files, "elo extract-features")
 
 
-def _begin(training: Training, settings: Settings, weights: LossWeights, directory: RunDirectory, watch: Watch) -> None:
-    """Say what begins or goes on, and put the training back to its newest checkpoint."""
+def _begin(
+    training: Training, settings: Settings, weights: LossWeights, directory: RunDirectory, watch: Watch
+) -> dict[str, Any] | None:
+    """Say what begins or goes on, put the training back to its newest checkpoint, and return the best look so far."""
     for change in directory.environment_changes:
         watch.warn(f"The environment changed since this run began: {change}")
     given, extent = settings.pretrain, training.extent()
@@ -150,10 +154,13 @@ def _begin(training: Training, settings: Settings, weights: LossWeights, directo
         write_atomic(directory.loss, dump_yaml(weights.to_names()).encode())
         Journal(directory.log).append({"event": "extent", "time": time.time(), "processes": dist.world(), **extent})
     checkpoint = resume(training, directory.checkpoints)
-    if checkpoint is not None:
-        for damaged in checkpoint.skipped:
-            watch.warn(f"A damaged checkpoint is passed over: {damaged}")
-        watch.note(f"Going on from step {checkpoint.step} of {given.steps} in {directory.root}.")
+    if checkpoint is None:
+        return None
+    for damaged in checkpoint.skipped:
+        watch.warn(f"A damaged checkpoint is passed over: {damaged}")
+    watch.note(f"Going on from step {checkpoint.step} of {given.steps} in {directory.root}.")
+    best: dict[str, Any] | None = checkpoint.state["best"]
+    return best
 
 
 def _monitor(training: Training, settings: Settings, material: Material, numbers: np.ndarray, watch: Watch) -> Monitor | None:
@@ -171,21 +178,6 @@ def _monitor(training: Training, settings: Settings, material: Material, numbers
         f" in {monitor.clusters} clusters (monitor)."
     )
     return monitor
-
-
-def _pretrain(
-    training: Training,
-    settings: Settings,
-    directory: RunDirectory,
-    card: dict[str, Any],
-    monitor: Monitor | None,
-    watch: Watch,
-) -> None:
-    """Go on with the training to its end."""
-    if dist.rank():
-        return _train(training, settings, None, watch)
-    with open_scalars(directory.tensorboard, watch, first=training.done + 1) as scalars:
-        return _train(training, settings, Notes(training, directory, settings, card, monitor, scalars), watch)
 
 
 def choose_loss(settings: Settings, loss: str | None, terms: tuple[Term, ...]) -> LossWeights:

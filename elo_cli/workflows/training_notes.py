@@ -11,7 +11,6 @@ from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.engine.snapshots import save
 from elo_cli.figures.decoded import decoded_sheet
 from elo_cli.figures.pictures import save_picture
-from elo_cli.run.checkpoint import load_newest
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.workflows.monitoring import Look, Monitor
@@ -29,6 +28,7 @@ class Notes:
         run: where.
         settings: when to save and when to look.
         card: what the RGB encoder is, but for the steps that it was trained.
+        best: what was seen so far, as the checkpoint has it; None if nothing was.
         monitor: None where nothing is held out.
         scalars: where for TensorBoard.
     """
@@ -39,14 +39,14 @@ class Notes:
         run: RunDirectory,
         settings: Settings,
         card: Mapping[str, Any],
+        best: dict[str, Any] | None,
         monitor: Monitor | None,
         scalars: Scalars,
     ) -> None:
         self._training, self._run, self._settings, self._card = training, run, settings, card
         self._monitor, self._scalars = monitor, scalars
         self._log, self._logged = Journal(run.log), 0.0
-        former = load_newest(run.checkpoints)
-        self._best: dict[str, Any] | None = None if former is None else former.state["best"]
+        self._best = best
         self._seen: dict[str, float] = {}
 
     def take(self, record: StepRecord) -> dict[str, float]:

@@ -85,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.perf.gpu", description=__doc__.partition("\n")[0])
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "elo-perf", metavar="DIR",
                         help="where made videos are kept (default %(default)s)")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="one batch, two steps: to see that it works")
     parser.add_argument("--steps", type=int, default=10, metavar="N", help="steps that count (default %(default)s)")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, metavar="N", help="clips of a step")
     given = parser.parse_args()
@@ -92,6 +93,8 @@ def main() -> None:
         print("There is no GPU that PyTorch can use: nothing is measured.")
         return
     given.preset = "small"
+    if given.quick:
+        given.steps, given.batches = 2, BATCHES[:1]
     data = videos_of((given.cache / "training-small").absolute(), resolve("small", None, [], 0))[0].root
     rate = matrix_rate()
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {rate / 1e12:.0f} TFLOP/s in bfloat16 products of {SIDE}²")
