@@ -25,6 +25,7 @@ from elo_cli.cli import (
 )
 from elo_cli.cli.faults import report
 from elo_cli.cli.group import QuickGroup
+from elo_cli.cli.launching import leave_together
 from elo_cli.cli.options import Invocation
 from elo_cli.cli.terminal import forgive_encodings, has_colour, say, silence_stdout
 
@@ -124,4 +125,8 @@ def build() -> typer.Typer:
 def main() -> None:
     """Run `elo`: the console entry."""
     forgive_encodings()
-    build()()
+    try:
+        build()()
+    except SystemExit as end:
+        leave_together(end.code)
+        raise

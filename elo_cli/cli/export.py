@@ -31,7 +31,7 @@ def command(
         Path | None, typer.Option("--out", metavar="FILE", help="Where it is written; beside the encoder if not given.")
     ] = None,
 ) -> None:
-    """Write the encoder for other programs, or one of a checkpoint.
+    """Write the encoder in a format for other programs.
 
     A file for other programs is read back, and kept only if it gives the same features as the encoder.
     """

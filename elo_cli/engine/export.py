@@ -6,6 +6,7 @@ same, and the classifier `fc`, which self-supervision does not train, is there a
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ def encoder_at(run: RunDirectory, step: str) -> LoadedEncoder:
         raise DataError(f"There is no checkpoint of elo pretrain in {run.root}.", hint="Give the directory of its run.")
     if step == "best" and newest.state["best"] is None:
         raise DataError(f"No step of {run.root} is the best: nothing was held out, or looked at yet.", hint="Try --step newest.")
-    if not step.isascii() or not (step.isdigit() or step in ("best", "newest")):
+    if step not in ("best", "newest") and not re.fullmatch("[0-9]{1,18}", step):
         raise UsageError(f"--step {step} is no step.", hint="Give best, newest, or a number of steps.")
     number = {"best": newest.state["best"] and newest.state["best"]["step"], "newest": newest.step}.get(step) or int(step)
     found = newest if number == newest.step else load_step(run.checkpoints, number)

@@ -56,7 +56,8 @@ class Training:
     finite is not made; the running statistics of batch norm are then put back. Each such step is counted.
     Where several processes train together all do the same: each has its part of the batch, and gradients are averaged.
     A process may send its clips through the networks in several parts (`accumulate`), whose gradients are averaged likewise;
-    what looks at a whole batch, such as batch norm and contrast, then sees one part at a time, of all ranks.
+    what looks at a whole batch, such as batch norm and contrast, then sees one part at a time, of all ranks, and where a
+    term is not finite in one part, the whole step is not made.
 
     Args:
         objective: the networks and the loss.
@@ -141,10 +142,11 @@ class Training:
         statistics = [buffer.clone() for buffer in self._running]
         self.optimizer.zero_grad(set_to_none=True)
         passes = [self._pass(part, step) for part in batch.parts(self.settings.accumulate)]
-        names = passes[0][1]
-        values = {name: sum(found[name] for _, found in passes) / len(passes) for name in names}
+        values = {name: sum(found[name] for _, found in passes) / len(passes) for name in passes[0][1]}
         parts = {name: value for name, value in values.items() if math.isfinite(value)}
         skipped = [name for name in values if name not in parts]
+        if skipped and len(passes) > 1:  # what is none in one part has left its gradient in another: the step is not made
+            self.optimizer.zero_grad(set_to_none=True)
         dist.average_gradients(self.objective.parameters())
         # A loss whose terms all lack valid clips in this batch may have no gradient at all; no encoder has one.
         if any(parameter.grad is not None for parameter in self.objective.parameters()):
@@ -158,18 +160,19 @@ class Training:
             for buffer, before in zip(self._running, statistics, strict=True):
                 buffer.copy_(before)
             self.skipped += 1
-        loss = float(dist.mean(torch.stack([total for total, _ in passes]).mean()))
+        finite = [number for number, name in enumerate(values) if name in parts]
+        loss = float(dist.mean(torch.stack([summands_T for summands_T, _ in passes]).mean(0)[finite].sum()))
         return StepRecord(step, loss, parts, lr, tuple(skipped), self.clips.videos(step) if skipped else ())
 
     def _pass(self, batch: ClipBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Add up the gradients of one part of the clips; return its loss, of what is finite, and the value of each term."""
+        """Add up the gradients of one part of the clips, of what is finite; return λ L and L of each term."""
         with self.precision.autocast():
             report = self.objective(batch, step)
         values = dict(zip(report.parts, torch.stack(list(report.parts.values())).tolist(), strict=True))
         total = report.without([name for name, value in values.items() if not math.isfinite(value)]).total
         if total.requires_grad:
             torch.autograd.backward(total / self.settings.accumulate)
-        return total.detach(), values
+        return torch.stack([summand.detach() for summand in report.summands.values()]), values
 
     def send(self, batch: ClipBatch) -> ClipBatch:
         """Put a batch where training is."""
@@ -185,6 +188,7 @@ def _check_parts(settings: TrainSettings) -> None:
     own = settings.batch // dist.world()
     if own % settings.accumulate or settings.batch // settings.accumulate < 2:
         raise UsageError(
-            f"accumulate is {settings.accumulate}, but {own} clips of each process cannot be divided into so many parts.",
-            hint="Lower accumulate, or raise batch; batch norm needs two clips in a part.",
+            f"accumulate is {settings.accumulate}, but {own} clips of each process cannot be divided into so many parts, with two"
+            " clips in each at least, of all processes together.",
+            hint="Lower accumulate, or raise batch; batch norm needs two clips.",
         )

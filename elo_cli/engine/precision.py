@@ -1,8 +1,6 @@
 """Choose device, number format, memory layout and threads by what the machine has."""
 
 import ctypes
-import os
-import shutil
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 from elo_cli.core.errors import MachineError
 from elo_cli.core.rank import Rank
 from elo_cli.core.settings import MachineSettings
-from elo_cli.run.environment import processors
+from elo_cli.run.environment import compiler, processors
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -99,7 +97,7 @@ class Precision:
         """
         if not self.compiled:
             return
-        if self.device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
+        if self.device.type == "cpu" and compiler() is None:
             raise MachineError(
                 "machine.compile needs a C++ compiler, and there is none on the path.",
                 hint="Install one (Debian: apt install g++), or set machine.compile=false.",

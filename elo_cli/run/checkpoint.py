@@ -80,6 +80,11 @@ def save_checkpoint(
     return path
 
 
+def has_step(folder: Path, step: int) -> bool:
+    """Say whether there is a checkpoint of a step, whole or not."""
+    return step in dict(_steps(folder, _MANIFEST))
+
+
 def load_step(folder: Path, step: int) -> Checkpoint:
     """Read the checkpoint of one step.
 
@@ -100,13 +105,16 @@ def load_newest(folder: Path) -> Checkpoint | None:
         DataError: there are checkpoints, but all are damaged; each is named with its reason.
     """
     skipped: list[str] = []
-    for step, path in sorted(_steps(folder, _MANIFEST), reverse=True):
+    listed = sorted(_steps(folder, _MANIFEST), reverse=True)
+    for step, path in listed:
         try:
             tensors, state = _read(folder, path, step)
         except DataError as error:
             skipped.append(error.message)
         else:
             return Checkpoint(step, tensors, state, skipped)
+    if listed != sorted(_steps(folder, _MANIFEST), reverse=True):  # the run is at work, and has saved meanwhile
+        return load_newest(folder)
     if skipped:
         raise DataError(
             f"Every checkpoint in {folder} is damaged: {' '.join(skipped)}",

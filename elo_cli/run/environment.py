@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ def processors() -> int:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = cpu_limit()
     return count if limit is None else max(1, min(count, round(limit)))
+
+
+def compiler() -> str | None:
+    """Return the path of a C++ compiler; None if there is none."""
+    return next(filter(None, map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))), None)
 
 
 def cpu_limit(cgroup: Path = _CGROUP, membership: Path = _MEMBERSHIP) -> float | None:

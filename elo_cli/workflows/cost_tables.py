@@ -35,7 +35,7 @@ def told(found: Measured, given: TrainSettings) -> dict[str, Any]:
         "time": {"fixed_seconds": lines.time.fixed, "clip_seconds": lines.time.each},
         "batch": {"clips": given.batch, "seconds": seconds, "bytes": int(size), "measured": found.batch is not None},
         "fits": fits,
-        "largest_batch": found.largest * given.accumulate,
+        "largest_batch": _largest(found, lines, given),
         "verified": found.verified and given.accumulate == 1,
         "whole_clips": lines.whole,
         "accumulate_that_fits": parts,
@@ -92,11 +92,11 @@ def _rows(found: Measured, lines: Lines, given: TrainSettings, how: str) -> Iter
     parts = f", in {given.accumulate} parts" if given.accumulate > 1 else ""
     words = f"the batch{parts}, {how if found.batch is None else 'measured'}"
     rows[given.batch] = _row(str(given.batch), seconds, size, words)
-    largest = found.largest * given.accumulate
-    if found.largest == given.batch:
+    largest = _largest(found, lines, given)
+    if largest == given.batch:
         rows[largest] = _row(str(largest), seconds, size, f"{words}: the largest that fits")
-    elif found.largest:
-        tried = costs.get(found.largest) if given.accumulate == 1 else None
+    elif largest:
+        tried = costs.get(largest) if given.accumulate == 1 else None
         if tried is not None:
             seconds, size = tried.seconds, tried.peak_bytes
         else:
@@ -140,14 +140,20 @@ def _ways(found: Measured, lines: Lines, given: TrainSettings, name: str) -> Ite
             seconds_text(variant.seconds(given.batch, parts)),
             size_text(variant.bytes(given.batch, parts)),
         )
+    whole = [f"{name}.accumulate=1"] * (given.accumulate > 1)
     for setting, variant in variants:
         most = 0 if variant is None else variant.largest(found.room) if setting else found.largest
         if variant is not None and most:
             yield (
-                " ".join(f"--set {each}" for each in [f"{name}.batch={most}", *([setting] if setting else [])]),
+                " ".join(f"--set {each}" for each in [f"{name}.batch={most}", *whole, *([setting] if setting else [])]),
                 seconds_text(variant.seconds(most, 1)),
                 size_text(variant.bytes(most, 1)),
             )
+
+
+def _largest(found: Measured, lines: Lines, given: TrainSettings) -> int:
+    """Return the largest batch that fits in as many parts as now: the one that was tried, where it goes through whole."""
+    return found.largest if given.accumulate == 1 else lines.largest(found.room, given.accumulate)
 
 
 def _step(found: Measured, lines: Lines, given: TrainSettings) -> tuple[float, float]:
@@ -163,7 +169,7 @@ def _recomputed(lines: Lines, found: Measured, given: TrainSettings) -> dict[str
         "clip_seconds": lines.time.each,
         "bytes": int(lines.bytes(given.batch, given.accumulate)),
         "seconds": lines.seconds(given.batch, given.accumulate),
-        "largest_batch": lines.largest(found.room) * given.accumulate,
+        "largest_batch": lines.largest(found.room, given.accumulate),
     }
 
 

@@ -125,9 +125,12 @@ def _try(
         raise
     except EloError as error:
         return None, [of_error("a step", error)]
-    except RuntimeError as error:  # of torch, such as a GPU that it has no code for
+    except RuntimeError as error:  # of torch: too little memory for oneDNN, or a GPU that it has no code for
         words = str(error).strip().partition("\n")[0]
-        return None, [Check("a step", "failure", words, "Try --set machine.device=cpu; if that goes well, it is the GPU.")]
+        if bound is None:
+            return None, [Check("a step", "failure", words, "Try --set machine.device=cpu; if that goes well, it is the GPU.")]
+        mend = "Use a smaller preset (elo presets), or free memory; if there was enough, report it with this output."
+        return None, [Check("a step", "warning", f"not even one can be tried with {size_text(bound)}: {words}", mend)]
     return found, list(_verdict(found, getattr(settings, name), name))
 
 

@@ -89,7 +89,12 @@ def _convert(settings: Settings, source: LoadedEncoder, kind: str, target: Path,
 
 def _source(settings: Settings, encoder: Path | None, step: str | None, kind: str | None, out: Path | None) -> LoadedEncoder:
     workspace = Workspace(Path(settings.workspace))
-    if kind is None and (step is None or out is not None):
+    if kind is None and out is not None:
+        raise UsageError(
+            "--out is for a file of another format; an encoder out of a checkpoint is put beside it.",
+            hint="Leave --out away, or give --format.",
+        )
+    if kind is None and step is None:
         raise UsageError(
             "Nothing is asked for that is not there: the encoder is in elo's own format.",
             hint="Give --format torchvision, onnx or torch-export; or --step for an encoder out of a checkpoint.",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from elo_cli.run.environment import cpu_limit, describe_environment, processors
+from elo_cli.run.environment import compiler, cpu_limit, describe_environment, processors
 from elo_cli.run.memory import Memory, memory
 
 # Decoders by the name of what they decode; FFmpeg's own `av1` needs a GPU.
@@ -123,14 +123,14 @@ def take_inventory(workspace: Path) -> Inventory:
         disk=look_at_disk(workspace),
         shared=shutil.disk_usage(_SHARED).free if _SHARED.is_dir() else None,
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE),
-        compiler=next(filter(None, map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))), ""),
+        compiler=compiler() or "",
         extras=_extras(),
     )
 
 
 def look_at_disk(folder: Path) -> Disk:
     """Look at the place of a folder that need not be there yet; a nameless file is made in it for a moment."""
-    place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if os.path.exists(parent))
     obstacle = "" if place.is_dir() else "it is no folder"
     if not obstacle:
         try:

@@ -22,6 +22,7 @@ from elo_cli.figures.decoded import Decoded, decoded_block
 from elo_cli.workflows.judging import measure, needs_labels
 
 _GUIDE = "zipf"
+JUDGING = ("clusters", "exponent", "runs", "two_sigma_squared", "bandwidth", "scaling")  # settings of fitness that it looks at
 FEWEST = 32  # videos, in 8 clusters: of fewer no measure says anything
 
 

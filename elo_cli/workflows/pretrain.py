@@ -19,7 +19,7 @@ from elo_cli.engine.optim import peak_rate
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers, make_training
 from elo_cli.engine.snapshots import resume
-from elo_cli.run.checkpoint import load_newest
+from elo_cli.run.checkpoint import has_step, load_newest
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.run.workspace import Workspace
@@ -34,7 +34,7 @@ from elo_cli.workflows.material import (
     served_terms,
     spending,
 )
-from elo_cli.workflows.monitoring import FEWEST, Monitor, held_out
+from elo_cli.workflows.monitoring import FEWEST, JUDGING, Monitor, held_out
 from elo_cli.workflows.ranks import check, open_directory
 from elo_cli.workflows.scalars import open_scalars
 from elo_cli.workflows.training_notes import Notes
@@ -107,6 +107,8 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     stored = {key: dump[key] for key in ("seed", "objective", "pretrain", "monitor", "machine")}
     stored |= {"loss": weights.to_names(), "data": material.fingerprint, "computed": precision.describe()}
     stored |= {"held_out": len(numbers)}
+    if len(numbers):  # what the looks, and so the best of them, depend on
+        stored |= {"fitness": {name: dump["fitness"][name] for name in JUDGING}}
     place = out or Workspace(Path(settings.workspace)).place("pretrain", fresh=fresh)
     with dist.joined(precision.device):
         # Before the directory is made: what cannot begin shall not bind the next attempt to its settings.
@@ -160,7 +162,8 @@ def _begin(
         watch.warn(f"A damaged checkpoint is passed over: {damaged}")
     watch.note(f"Going on from step {checkpoint.step} of {given.steps} in {directory.root}.")
     best: dict[str, Any] | None = checkpoint.state["best"]
-    return best
+    # Damage may have taken a later best, for which this one was given up.
+    return best if best is not None and has_step(directory.checkpoints, best["step"]) else None
 
 
 def _monitor(training: Training, settings: Settings, material: Material, numbers: np.ndarray, watch: Watch) -> Monitor | None:

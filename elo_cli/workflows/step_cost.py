@@ -109,10 +109,11 @@ class Lines:
         """Time of such a step."""
         return accumulate * self.time.at(batch / accumulate)
 
-    def largest(self, room: float) -> int:
-        """The most clips at a time that fit into so many bytes; 0 if not even two do."""
-        most = int((room - self.bytes(0, 1)) / (self.bytes(1, 1) - self.bytes(0, 1)))
-        return 0 if most < 2 else min(_MOST, rounded(most))
+    def largest(self, room: float, accumulate: int = 1) -> int:
+        """The largest batch in so many parts that fits into so many bytes; 0 if not even two clips in each do."""
+        base = self.bytes(0, accumulate)
+        most = rounded(min(_MOST, max(0, int((room - base) / (self.bytes(1, accumulate) - base)))))
+        return 0 if most < 2 * accumulate else most // accumulate * accumulate
 
     def parts(self, batch: int, accumulate: int, room: float) -> int | None:
         """The fewest parts, no fewer than now, in which a batch fits into so many bytes; None if it does in none."""

@@ -282,3 +282,19 @@ def test_how_long_it_is(videos: VideoSet) -> None:
         "videos": len(videos.videos),
         "lr": 0.2,
     }
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_what_is_no_number_in_one_part_leaves_nothing_of_its_step(videos: VideoSet, accumulate: int) -> None:
+    training = make_training(videos, loss(rgb__predict=0.5, rgb__reverse=0.5, grey__reverse=0.5), batch=8, accumulate=accumulate)
+    before = {name: value.clone() for name, value in training.tensors().items() if "tracked" not in name}
+    batch = training.clips[0]
+    for source, tensor in batch.inputs.items():
+        if source.modality == "rgb":
+            tensor[-1] = math.nan
+    record, _ = gradients(training, batch)
+    assert set(record.skipped) == {"rgb.predict", "rgb.reverse"} and set(record.parts) == {"grey.reverse"}
+    assert record.loss == pytest.approx(0.5 * record.parts["grey.reverse"], rel=1e-5) and training.skipped == 1
+    before["loop:skipped"] += 1
+    after = training.tensors()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from elo_cli.core.errors import DataError, StorageError
-from elo_cli.run.checkpoint import Checkpoint, load_newest, load_step, save_checkpoint
+from elo_cli.run import checkpoint as checkpoint_module
+from elo_cli.run.checkpoint import Checkpoint, has_step, load_newest, load_step, save_checkpoint
 
 
 class Killed(BaseException):
@@ -273,7 +274,22 @@ def test_one_step_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no checkpoint of step 5") as caught:
         load_step(tmp_path, 5)
     assert caught.value.hint == "There are those of: 3, 4."
+    assert has_step(tmp_path, 3) and not has_step(tmp_path, 5) and not has_step(tmp_path / "none", 3)
     flip(path, 30)
     with pytest.raises(DataError, match="step-00000004"):
         load_step(tmp_path, 4)
     assert load_step(tmp_path, 3).step == 3
+
+
+def test_a_run_at_work_may_take_away_what_was_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, 1, keep=1)
+    read = checkpoint_module._read
+
+    def saved_meanwhile(folder: Path, path: Path, step: int) -> Any:
+        if step == 1:
+            save(tmp_path, 2, keep=1)
+        return read(folder, path, step)
+
+    monkeypatch.setattr(checkpoint_module, "_read", saved_meanwhile)
+    found = load(tmp_path)
+    assert found.step == 2 and found.skipped == []

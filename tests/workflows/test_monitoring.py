@@ -186,7 +186,8 @@ def test_an_encoder_comes_out_of_any_checkpoint(home: Path, tmp_path: Path) -> N
         ("whole --step 1", 3, "There is no checkpoint of step 1"),
         ("whole --step last", 2, "--step last is no step"),
         ("whole", 2, "Nothing is asked for that is not there"),
-        ("whole --step best --out x.pt2", 2, "Nothing is asked for that is not there"),
+        ("whole --step best --out x.pt2", 2, "--out is for a file of another format"),
+        (f"whole --step {'9' * 5000}", 2, "is no step"),
         ("nowhere --step best", 3, "There is no checkpoint of elo pretrain in nowhere"),
     ],
 )
@@ -208,8 +209,23 @@ def test_killed_while_it_looks_it_comes_to_the_same(home: Path, videos: VideoSet
 def test_the_look_may_be_changed_and_what_is_held_out_not(home: Path, videos: VideoSet) -> None:
     line = f"pretrain --loss uniform --data {videos.root} --out {home / 'whole'}"
     assert elo(f"{line} --set monitor.every=5 --set pretrain.keep=7 --set pretrain.recompute=true", home).exit_code == 0
-    result = elo(f"{line} --set monitor.held_out=0.6", home)
-    assert result.exit_code == 2 and "held_out: 0.5 → 0.6" in result.stderr
+    for change, words in (("monitor.held_out=0.6", "held_out: 0.5 → 0.6"), ("fitness.clusters=5", "clusters: 6 → 5")):
+        result = elo(f"{line} --set {change}", home)
+        assert result.exit_code == 2 and words in result.stderr
+    assert elo(f"{line} --set fitness.record=[]", home).exit_code == 0
+
+
+def test_a_best_that_is_gone_is_none(home: Path, videos: VideoSet, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(home / "whole", run)
+    best = json.loads((run / "result.json").read_text())["best"]["step"]
+    for path in (run / "checkpoints").glob(f"step-{best:08}*"):
+        path.unlink()
+    line = f"pretrain --loss uniform --data {videos.root} --out {run} --config {home / 'elo.yaml'}"
+    assert elo(line, home).exit_code == 0
+    left = {int(path.stem.split("-")[1]) for path in (run / "checkpoints").glob("*.json")}
+    told = json.loads((run / "result.json").read_text())["best"]
+    assert told is None or told["step"] in left
 
 
 def test_few_videos_are_not_held_out_and_that_is_said(home: Path, videos: VideoSet, tmp_path: Path) -> None:
