@@ -64,11 +64,13 @@ class _Normalise(torch.autograd.Function):
             # Told of running statistics in float32 (and to leave them), the kernel does not round to the input's bfloat16.
             own_mean_C, own_variance_C = torch.batch_norm_update_stats(input, own_mean_C, own_variance_C, 0.0)
         own_count = torch.full((1,), float(input.numel() // channels), device=input.device)
-        found = dist.total(torch.cat([own_count * own_mean_C, own_count]))
-        count = found[channels]
-        mean_C = found[:channels] / count
+        # All at once, since ranks wait for one another at each exchange: (W, C), (W, C) and (W, 1).
+        told_W = dist.everyone(torch.cat([own_mean_C, own_variance_C, own_count])[None])
+        mean_WC, variance_WC, count_W1 = torch.split(told_W, [channels, channels, 1], 1)
+        count = count_W1.sum()
+        mean_C = (count_W1 * mean_WC).sum(0) / count
         # Chan, Golub, LeVeque 1979: the mean of squares less the square of the mean would lose what is small beside the mean.
-        variance_C = dist.total(own_count * (own_variance_C + (own_mean_C - mean_C).square())) / count
+        variance_C = (count_W1 * (variance_WC + (mean_WC - mean_C).square())).sum(0) / count
         output = _affine(input, mean_C, variance_C, weight_C, bias_C, eps)
         ctx.save_for_backward(input, weight_C, mean_C, variance_C, count)
         ctx.eps = eps

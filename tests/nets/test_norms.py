@@ -39,11 +39,11 @@ def run(norm: nn.Module, given: Tensor, pull: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_alone_it_is_that_of_pytorch(shape: tuple[int, ...], last: bool, offset: float) -> None:
+    plain, ours = pair(shape)
     given, pull = torch.randn(shape) * 2 + offset, torch.randn(shape)
     if last:
         layout = torch.channels_last_3d if len(shape) == 5 else torch.channels_last
         given, pull = given.contiguous(memory_format=layout), pull.contiguous(memory_format=layout)
-    plain, ours = pair(shape)
     for _ in range(2):
         for one, other in zip(run(plain, given, pull), run(ours, given, pull), strict=True):
             torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5 if not offset else 2e-3)
@@ -53,14 +53,14 @@ def test_alone_it_is_that_of_pytorch(shape: tuple[int, ...], last: bool, offset:
 
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_bfloat16_is_as_near_to_the_exact_gradient_as_that_of_pytorch(shape: tuple[int, ...]) -> None:
-    given, pull = torch.randn(shape) * 2 + 1, torch.randn(shape)
     plain, ours = pair(shape)
+    given, pull = torch.randn(shape) * 2 + 1, torch.randn(shape)
     exact = run(copy.deepcopy(plain), given.bfloat16().float(), pull.bfloat16().float())
     for one, other, true in zip(
         run(plain, given.bfloat16(), pull.bfloat16()), run(ours, given.bfloat16(), pull.bfloat16()), exact, strict=True
     ):
-        error, usual = ((each.float() - true.float()).abs().max() for each in (other, one))
-        assert error <= 2 * usual + 1e-5 * true.abs().max()
+        error, usual = ((each.float() - true.float()).abs().mean() for each in (other, one))
+        assert error <= 1.5 * usual + 1e-5 * true.abs().max()
 
 
 def unequal(counts: list[int]) -> list[Tensor]:

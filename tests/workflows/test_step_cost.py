@@ -122,3 +122,36 @@ def test_clips_shrink_by_steps() -> None:
     made = [(each.frames, each.size) for each in (shrunk(clip, share) for share in shares(clip))]
     assert made == [(32, 224), (16, 112), (8, 56), (4, 28), (4, 16)]
     assert shares(SMALL.clip) == [1.0]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4, 16])
+@pytest.mark.parametrize("room", [150, 300, 900])
+def test_the_largest_batch_in_parts_is_read_off_with_all_that_stays_in_memory(accumulate: int, room: int) -> None:
+    lines = look(Made(SMALL), 2000).lines
+    assert lines is not None
+    most = lines.largest(room * MIB, accumulate)
+    fitting = [
+        clips
+        for clips in range(2 * accumulate, 20_000, accumulate)
+        if rounded(clips) == clips and lines.bytes(clips, accumulate) <= room * MIB
+    ]
+    assert most == (fitting[-1] // accumulate * accumulate if fitting else 0)
+
+
+@pytest.mark.parametrize(("batch", "accumulate"), [(16, 2), (32, 2), (512, 16)])
+def test_what_is_said_of_parts_is_of_parts(batch: int, accumulate: int) -> None:
+    given = SMALL.model_copy(update={"batch": batch, "accumulate": accumulate})
+    found = look(Made(given), 300)
+    lines = found.lines
+    assert lines is not None
+    result = told(found, given)
+    largest = result["largest_batch"]
+    assert largest % accumulate == 0 and lines.bytes(largest, accumulate) <= found.room
+    assert result["fits"] == (batch <= largest) or found.batch is not None
+    first, *others = tables(found, given, "pretrain")
+    [row] = [row for row in first.rows if "largest that fits" in row[3]]
+    assert row[0] == str(largest)
+    ways = [way for table in others if table.title == "So it would fit" for way, *_ in table.rows]
+    for way in ways:
+        if "pretrain.batch" in way:
+            assert "--set pretrain.accumulate=1" in way
