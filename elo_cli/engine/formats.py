@@ -6,6 +6,7 @@ a mark in it, so that nothing else is ever written over. Nothing here is TorchSc
 
 import io
 import json
+import warnings
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -135,7 +136,9 @@ class TorchExport(Format):
         """Load the program."""
         # It may unpickle, and so run what a stranger put there. Only what this process has just written, in a folder
         # that nobody else may enter, is ever read so.
-        function: Function = torch.export.load(path).module()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)  # of torch 2.10 itself
+            function: Function = torch.export.load(path).module()
         return function
 
     def usage(self, path: Path, encoder: LoadedEncoder) -> str:

@@ -53,6 +53,7 @@ def test_torchvision_has_one_width(tiny: LoadedEncoder) -> None:
     assert "--format onnx" in caught.value.hint
 
 
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")  # of torch 2.10 itself
 def test_a_program_of_torch_export_needs_no_elo(tiny: LoadedEncoder, tmp_path: Path) -> None:
     kind, path, clips = FORMATS["torch-export"], tmp_path / "it's.pt2", some_clips(5)
     kind.require(tiny)

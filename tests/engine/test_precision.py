@@ -142,6 +142,7 @@ def test_memory_that_was_freed_is_used_again() -> None:
     assert before > 1000 and after < before / 10
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch 2.10 itself
 def test_compiled_code_does_the_same_and_keeps_names() -> None:
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv3d(3, 4, 3), nn.ReLU())
