@@ -15,6 +15,7 @@ from elo_cli.core.errors import DataError
 from elo_cli.data.jpeg import encode_flow, encode_frames
 from elo_cli.data.records import SegmentRecord
 from elo_cli.data.shard import Shard
+from tests.support.descriptors import open_files
 from tests.support.shard_files import JPEG, RAW, small_shard, stored_tensor, write_content
 from tests.support.shards import VIDEO, random_segment
 
@@ -199,11 +200,10 @@ def test_a_shard_goes_to_another_process_by_its_path(tmp_path: Path) -> None:
 
 def test_a_dropped_shard_closes_its_file(tmp_path: Path) -> None:
     small_shard(tmp_path / "s.safetensors")
-    before = len(os.listdir("/proc/self/fd"))
     shards = [Shard(tmp_path / "s.safetensors") for _ in range(10)]
-    assert len(os.listdir("/proc/self/fd")) == before + 10
+    assert open_files(tmp_path) == 10
     del shards
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files(tmp_path) == 0
 
 
 @pytest.mark.parametrize("part", ["ends", "jpeg"])

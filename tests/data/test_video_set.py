@@ -1,6 +1,5 @@
 """A folder of shards, seen as videos."""
 
-import os
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from elo_cli.data.records import SegmentRecord, VideoFailure, write_failures
 from elo_cli.data.shard import Shard
 from elo_cli.data.shard_writer import ShardWriter
 from elo_cli.data.video_set import SHARDS, OpenShards, StoredRates, VideoSet
+from tests.support.descriptors import open_files
 from tests.support.shard_files import RAW, Content, write_content
 from tests.support.shards import VIDEO, write_set
 
@@ -154,12 +154,6 @@ def test_records_of_another_form_are_named(tmp_path: Path, change: dict[str, Any
     (tmp_path / SHARDS / "odd.safetensors").write_bytes(build(whole | change, {}))
     with pytest.raises(DataError, match=r"odd\.safetensors is not a readable shard: its metadata"):
         VideoSet(tmp_path)
-
-
-def open_files(folder: Path) -> int:
-    """How many files of a folder this process holds open."""
-    links = [Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")]
-    return sum(os.readlink(link).startswith(str(folder)) for link in links if os.path.lexists(link))
 
 
 def test_few_shards_are_open_at_a_time(tmp_path: Path) -> None:

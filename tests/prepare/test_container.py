@@ -12,6 +12,7 @@ import pytest
 from elo_cli.prepare.decode import decode_video
 from elo_cli.prepare.segment import DecodedVideo
 from tests.prepare.films import CODECS, numbers, outcome, plan, reason, write_video
+from tests.support.descriptors import open_now
 
 NAMES = [
     "two words.bin",
@@ -136,9 +137,9 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", sound=(np.ones(32000) / 2, 16000, 0.0))
     level = av.logging.get_level()
     decode_video(path, plan())
-    before = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+    before = open_now()
     for _ in range(10):
         decode_video(path, plan())
         assert reason(path, max_pixels=10) == "too-large"
-    assert (len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))) == before
+    assert open_now() == before
     assert av.logging.get_level() == level
