@@ -18,6 +18,7 @@ from elo_cli.core.errors import MachineError
 from elo_cli.executors import Limits, Lost, WorkerError
 from elo_cli.executors.local import LocalPool
 from tests.executors import deeds, module_that_fails, module_that_hangs
+from tests.support.descriptors import open_now
 
 GENEROUS = Limits(item_seconds=60.0)
 ROOT = Path(__file__).parents[2]
