@@ -205,7 +205,6 @@ import sys
 from pathlib import Path
 from elo_cli.executors import Limits
 from elo_cli.executors.local import LocalPool
-from tests.support.descriptors import open_now
 from tests.executors import deeds
 
 if __name__ == "__main__":
