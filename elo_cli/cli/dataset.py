@@ -1,8 +1,6 @@
 """`elo dataset`: look into a preprocessed set: what it holds, whether it is whole, what it looks like."""
 
-import contextlib
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -46,8 +44,7 @@ def verify(common: Common, data: Folder = None) -> None:
     Every byte is compared with its checksum. Leaves with 0 if the set is whole, with 3 if anything is
     damaged. A set that is not finished is not damaged; it is said.
     """
-    with damage_shown(as_json=common.as_json):
-        run_workflow("dataset_verify", common, data=data)
+    run_workflow("dataset_verify", common, data=data)
 
 
 @functools.partial(with_common, without=("resume",))
@@ -65,25 +62,6 @@ def sample(
     One PNG file. Another --seed draws other clips.
     """
     run_workflow("dataset_sample", common, data=data, clips=clips, out=out)
-
-
-@contextlib.contextmanager
-def damage_shown(*, as_json: bool) -> Iterator[None]:
-    """Show what an examination found before its error ends the command."""
-    from elo_cli.core.errors import EloError
-
-    try:
-        yield
-    except EloError as error:
-        outcome = getattr(error, "outcome", None)  # DamagedSet or UnfitMachine, whose modules are heavy
-        if outcome is not None:
-            from elo_cli.cli.render import show_json, show_outcome
-
-            if as_json:
-                show_json(outcome.result)
-            else:
-                show_outcome(outcome)
-        raise
 
 
 def build() -> typer.Typer:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from elo_cli.cli.dataset import damage_shown
 from elo_cli.cli.options import Common, with_common
 from elo_cli.cli.work import run_workflow
 
@@ -27,5 +26,4 @@ def command(
     Says what is here, what will be used, what is wrong and how to mend it, what a step of the preset costs in time and
     memory, and the largest batch that fits. Needs no data. Leaves with 4 if a check fails.
     """
-    with damage_shown(as_json=common.as_json):
-        run_workflow("doctor", common, loss=loss, proxy=proxy, quick=quick)
+    run_workflow("doctor", common, loss=loss, proxy=proxy, quick=quick)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from elo_cli.cli.dataset import damage_shown
 from elo_cli.cli.options import Common, Engine, Out, with_common
 from elo_cli.cli.work import run_workflow
 
@@ -42,5 +41,4 @@ def command(
     """
     shorthands = {"preprocess.on_error": on_error, "preprocess.max_failures": max_failures, "preprocess.engine": engine}
     places = {"source": videos, "out": out, "root": root, "part": part, "retry": retry_failed, "check": verify}
-    with damage_shown(as_json=common.as_json):
-        run_workflow("preprocess", common, shorthands, **places)
+    run_workflow("preprocess", common, shorthands, **places)

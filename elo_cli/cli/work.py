@@ -12,7 +12,7 @@ from elo_cli.cli.render import show_json, show_outcome
 from elo_cli.cli.signals import stop_request
 from elo_cli.cli.terminal import complain, escape, say
 from elo_cli.cli.watching import open_watch
-from elo_cli.core.errors import Interrupted, Stopped
+from elo_cli.core.errors import EloError, Interrupted, Stopped
 from elo_cli.core.rank import Rank
 
 if TYPE_CHECKING:
@@ -40,12 +40,18 @@ def run_workflow(verb: str, common: Common, shorthands: Mapping[str, object] | N
     arguments = {"settings": settings, **places}
     if common.resume is not None:
         arguments["fresh"] = not common.resume
-    if common.dry_run:
-        outcome = workflow.plan(**arguments)
-        if not common.as_json:
-            _show_changes(settings)
-    else:
-        outcome = _run(workflow, arguments, _resuming_line(common.invocation.arguments))
+    try:
+        if common.dry_run:
+            outcome = workflow.plan(**arguments)
+            if not common.as_json:
+                _show_changes(settings)
+        else:
+            outcome = _run(workflow, arguments, _resuming_line(common.invocation.arguments))
+    except EloError as error:
+        found = getattr(error, "outcome", None)  # of an examination whose finding is the error: DamagedSet, UnfitMachine
+        if found is not None:
+            _show(found, as_json=common.as_json)
+        raise
     if Rank.announced().number == 0:  # of processes that train together one speaks
         _show(outcome, as_json=common.as_json)
     if common.dry_run:

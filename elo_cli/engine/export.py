@@ -101,7 +101,7 @@ def save_encoder(path: Path, network: nn.Module, card: Mapping[str, Any]) -> str
     Args:
         path: of the safetensors file; the card gets the ending `.json`.
         network: the encoder itself.
-        card: what `make_card` says of it.
+        card: what `make_card` says of it; a sum that it has is replaced by that of the file.
 
     Returns:
         The SHA-256 of the file.

@@ -45,7 +45,7 @@ def run(
     source = _source(settings, encoder, step, kind, out)
     target = source.path if kind is None else _target(source, kind, out)
     if step is not None:
-        save_encoder(source.path, source.network, {name: value for name, value in source.card.items() if name != "sha256"})
+        save_encoder(source.path, source.network, source.card)
     if kind is None:
         steps = str(source.card["origin"]["steps"])
         row = (steps, str(source.path), source.card["sha256"][:16])

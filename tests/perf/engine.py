@@ -27,12 +27,13 @@ import torch
 from elo_cli import dist
 from elo_cli.cli.launching import free_port
 from elo_cli.config import resolve
-from elo_cli.core.clip import ClipBatch, Source
+from elo_cli.core.clip import Source
 from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import make_training
+from elo_cli.engine.trial import noise
 from elo_cli.run.environment import processors
 from elo_cli.tasks import all_terms
 from tests.perf.alive import videos_of
@@ -110,8 +111,8 @@ def ours(given: argparse.Namespace) -> None:
     settings, videos = settings_of(given), VideoSet(given.data)
     precision = Precision.choose(settings.machine)
     training = make_training(loss(rgb__reverse=1.0), settings.pretrain, settings.objective, videos, seed=0, precision=precision)
-    source, size = Source("rgb"), given.clips
-    batch = ClipBatch({source: clips_of(size, *given.clip)}, {source: torch.ones(size).bool()}, ("",) * size, torch.arange(size))
+    frames, size = given.clip
+    batch = noise({Source("rgb"): (3, frames, size, size)}, given.clips, len(videos.videos))
     training.objective.train()
     timed(lambda number: training.step(training.send(batch), number), given.steps)
 
@@ -124,9 +125,7 @@ def rank(given: argparse.Namespace) -> None:
     with dist.joined(precision.device):
         training = make_training(weights, settings.pretrain, settings.objective, videos, seed=0, precision=precision)
         records = training.run(0)
-        timed(lambda number: next(records), given.steps) if dist.rank() == 0 else [
-            next(records) for _ in range(WARMING + given.steps)
-        ]
+        timed(lambda number: next(records), given.steps)
 
 
 def tell(
