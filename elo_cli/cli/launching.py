@@ -129,8 +129,15 @@ def _wait(ranks: Sequence["subprocess.Popen[bytes]"]) -> int:
 
 
 def _first_failed(codes: Sequence[int | None]) -> int:
-    """The number of the first process that has failed; 0 where none has."""
-    return next((number for number, code in enumerate(codes) if code), 0)
+    """The number of the process that failed of itself; 0 where none has.
+
+    One that is killed, or fails, takes the others with it before anybody looks: those end as `MachineError`, so that one that
+    ended otherwise is the cause.
+    """
+    failed = [number for number, code in enumerate(codes) if code]
+    killed = [number for number in failed if (codes[number] or 0) < 0]
+    of_itself = [number for number in failed if codes[number] != MachineError.exit_code]
+    return next(iter(killed or of_itself or failed), 0)
 
 
 @contextlib.contextmanager
