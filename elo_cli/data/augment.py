@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from elo_cli.core.settings import AugmentSettings
+from elo_cli.core.train_settings import AugmentSettings
 
 _ORDERS = tuple(itertools.permutations(("brightness", "contrast", "saturation", "hue")))
 _BLUR_SIZE = 224  # rows and columns of the clips that the usual strength of blur is meant for

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from elo_cli import dist
 from elo_cli.core.clip import CHANNELS, MODALITIES, ClipBatch, Source, Window
 from elo_cli.core.errors import UsageError
-from elo_cli.core.settings import ClipSettings
+from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data import transforms
 from elo_cli.data.augment import Look
 from elo_cli.data.sampling import ClipChoice, ClipSampler, even_starts

@@ -14,7 +14,7 @@ import numpy as np
 from elo_cli.core.clip import Window
 from elo_cli.core.errors import DataError
 from elo_cli.core.seeds import numpy_generator
-from elo_cli.core.settings import ClipSettings
+from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data.augment import Look, draw_look
 from elo_cli.data.video_set import Segment, VideoSet
 

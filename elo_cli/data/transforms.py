@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elo_cli.core.settings import ClipSettings
+from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data.augment import Look, change_look
 
 # Mean and standard deviation of Kinetics-400, as in torchvision's video models.

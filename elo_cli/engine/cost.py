@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from elo_cli.core.clip import ClipBatch, Modality, Source, View
-from elo_cli.core.settings import EncoderSettings, ObjectiveSettings
+from elo_cli.core.settings import ObjectiveSettings
+from elo_cli.core.train_settings import EncoderSettings
 from elo_cli.core.weights import Term
 from elo_cli.engine.objective import stage_shapes
 from elo_cli.nets.blocks import Encoding

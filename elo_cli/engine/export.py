@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.files import write_atomic, write_json
-from elo_cli.core.settings import ClipSettings, EncoderSettings
+from elo_cli.core.train_settings import ClipSettings, EncoderSettings
 from elo_cli.data.transforms import RGB_DEVIATION, RGB_MEAN, central_place, rgb
 from elo_cli.engine.objective import build_encoder
 from elo_cli.run.checkpoint import load_newest, load_step

@@ -28,7 +28,7 @@ from torch.func import functional_call
 from torch.optim import AdamW, Optimizer
 
 from elo_cli.core.clip import ClipBatch
-from elo_cli.core.settings import TrainSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.engine.objective import Objective
 
 _RGB = "encoders.rgb."

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from elo_cli import dist
 from elo_cli.core.clip import ClipBatch
 from elo_cli.core.errors import TrainingError, UsageError
-from elo_cli.core.settings import TrainSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.data.loader import TrainingClips
 from elo_cli.engine.objective import Objective
 from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors, peak_rate

@@ -19,7 +19,8 @@ from elo_cli import dist
 from elo_cli.core.clip import CHANNELS, MODALITIES, ClipBatch, Modality, Source, View
 from elo_cli.core.errors import UsageError
 from elo_cli.core.seeds import derive
-from elo_cli.core.settings import EncoderSettings, ObjectiveSettings
+from elo_cli.core.settings import ObjectiveSettings
+from elo_cli.core.train_settings import EncoderSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.encoders import SHELF as ENCODERS
 from elo_cli.engine.views import forms_of, make_view

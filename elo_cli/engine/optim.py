@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from elo_cli.core.settings import TrainSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.engine.lars import Lars
 
 

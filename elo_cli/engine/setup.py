@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from elo_cli.core.settings import MachineSettings, ObjectiveSettings, TrainSettings
+from elo_cli.core.settings import MachineSettings, ObjectiveSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.loader import source_shapes, training_clips
 from elo_cli.data.sampling import drawable

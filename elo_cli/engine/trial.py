@@ -12,7 +12,8 @@ from typing import cast
 import torch
 
 from elo_cli.core.clip import ClipBatch, Source
-from elo_cli.core.settings import MachineSettings, ObjectiveSettings, TrainSettings
+from elo_cli.core.settings import MachineSettings, ObjectiveSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.loader import TrainingClips, source_shapes
 from elo_cli.data.video_set import StoredRates

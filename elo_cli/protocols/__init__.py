@@ -1,11 +1,12 @@
 """Protocols: how features are scored on a labelled set (4.1, Table 1).
 
-An entry is a module with a function `evaluate`; see `FeatureProtocol`. All shares are in [0, 1].
+An entry that scores features is a module with a function `evaluate`; see `FeatureProtocol`. All shares are in [0, 1].
 
 Shape legend: N training rows, M test rows, D features.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from elo_cli.core.errors import DataError
@@ -22,24 +23,43 @@ SHELF = Shelf("elo_cli.protocols", "protocol")
 class FeatureProtocol(Protocol):
     """The contract of an entry that scores features: a module-level function `evaluate`."""
 
-    def evaluate(self, train: "Features", test: "Features", *, seed: int, **settings: Any) -> dict[str, float]:
+    def evaluate(self, train: "Features", test: "Features", *, seed: int, **settings: Any) -> "Scores":
         """Learn from `train`, score on `test`; a pure function of them, the seed and the settings.
 
+        Whatever is chosen (a strength, a number of neighbours) is chosen within `train`.
+
         Args:
-            train: N labelled rows.
+            train: N labelled rows; those of one group never stand on both sides of what is parted within it.
             test: M labelled rows; rows of a class that `train` does not have count as wrong.
             seed: decides every random draw.
-            settings: the entry's own, by keyword, each with a default.
+            settings: the entry's own, by keyword, each with a default: the section of `benchmark` in the settings that has
+                the entry's name.
 
         Returns:
-            Metrics by name, `accuracy` always among them, in the order in which to show them; and
-            `unseen_classes` and `unseen_rows`, how many of the test's `train` does not have.
+            Metrics, `accuracy` among them, and `unseen_classes` and `unseen_rows`, how many of the test's `train` does
+            not have.
 
         Raises:
             DataError: a side is empty, a row has no label, or features are not finite or all constant.
             UsageError: a setting is out of its range.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a protocol says of one split.
+
+    Attributes:
+        metrics: by name, in the order in which to show them; shares in [0, 1] of the test rows, larger is better, unless the
+            entry says otherwise.
+        predicted: the class that is given to each test row, in order; None where the protocol gives none, or several.
+        details: what is no single number, such as a curve; plain JSON.
+    """
+
+    metrics: Mapping[str, float]
+    predicted: tuple[str, ...] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from typing import Any
 
 from elo_cli.core.errors import DataError, TrainingError
 from elo_cli.core.files import write_json
-from elo_cli.core.settings import Settings, TrainSettings
+from elo_cli.core.settings import Settings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.engine.loop import Training
 from elo_cli.engine.precision import Precision

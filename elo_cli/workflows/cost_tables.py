@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from elo_cli.core.settings import TrainSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.workflows.events import Table, size_text
 from elo_cli.workflows.material import about
 from elo_cli.workflows.step_cost import MARGIN, Lines, Measured, shrunk

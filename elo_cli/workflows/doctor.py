@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elo_cli.core.errors import EloError, MachineError, Stopped
-from elo_cli.core.settings import MachineSettings, Settings, TrainSettings
+from elo_cli.core.settings import MachineSettings, Settings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.workflows.checkup import Check, examine, of_error
 from elo_cli.workflows.events import Outcome, Table, Watch, size_text
 from elo_cli.workflows.inventory import Inventory, take_inventory

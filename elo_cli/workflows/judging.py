@@ -19,7 +19,8 @@ from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.search_settings import FitnessSettings
 from elo_cli.core.seeds import derive, numpy_generator
-from elo_cli.core.settings import ClipSettings, Settings
+from elo_cli.core.settings import Settings
+from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import Video, VideoSet
 from elo_cli.engine.extract import extract

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from elo_cli.core.errors import DataError, UsageError
-from elo_cli.core.settings import ClipSettings, ObjectiveSettings, PreprocessSettings, Settings
+from elo_cli.core.settings import ObjectiveSettings, PreprocessSettings, Settings
 from elo_cli.core.strict_yaml import load_yaml
+from elo_cli.core.train_settings import ClipSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.sampling import ClipSampler
 from elo_cli.data.video_set import VideoSet

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from elo_cli.core.settings import ClipSettings, TrainSettings
+from elo_cli.core.train_settings import ClipSettings, TrainSettings
 from elo_cli.engine.trial import FEWEST_STEPS, TrialCost
 from elo_cli.executors import Lost
 from elo_cli.workflows.trying import Trials

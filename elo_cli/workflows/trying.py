@@ -4,7 +4,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from elo_cli.core.settings import Settings, TrainSettings
+from elo_cli.core.settings import Settings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import StoredRates
 from elo_cli.engine.trial import Trial, TrialCost, try_step

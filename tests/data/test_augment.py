@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elo_cli.core.settings import AugmentSettings
+from elo_cli.core.train_settings import AugmentSettings
 from elo_cli.data.augment import Look, change_look, draw_look
 
 FRAMES = torch.rand(3, 3, 12, 10, generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from elo_cli.core.clip import MODALITIES, Source
-from elo_cli.core.settings import ClipSettings
+from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data import transforms
 from elo_cli.data.loader import ClipReader, TrainingClips, evaluation_clips, training_clips
 from elo_cli.data.records import SegmentRecord

@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 
 from elo_cli.core.clip import Window
 from elo_cli.core.errors import DataError
-from elo_cli.core.settings import ClipSettings
+from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data.sampling import ClipChoice, ClipSampler, drawable, even_starts
 from elo_cli.data.video_set import VideoSet
 from tests.support.shards import CLIP, write_set

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elo_cli.core.settings import ClipSettings
+from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data import transforms
 from elo_cli.data.transforms import Place
 

@@ -5,7 +5,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from elo_cli.core.clip import MODALITIES, Source, View
-from elo_cli.core.settings import ClipSettings, EncoderSettings, ObjectiveSettings
+from elo_cli.core.settings import ObjectiveSettings
+from elo_cli.core.train_settings import ClipSettings, EncoderSettings
 from elo_cli.core.weights import Term
 from elo_cli.data.loader import source_shapes
 from elo_cli.data.video_set import StoredRates

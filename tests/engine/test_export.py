@@ -15,7 +15,7 @@ import elo_cli
 from elo_cli.core.clip import Source
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.features import Features
-from elo_cli.core.settings import ClipSettings
+from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data.loader import ClipReader, evaluation_clips
 from elo_cli.data.transforms import RGB_MEAN, central_place, rgb
 from elo_cli.workflows.material import open_material

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from elo_cli.core.settings import TrainSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.hypergradient import by_weights, ignores_size, preconditioned, without_size

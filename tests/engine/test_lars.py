@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from elo_cli.core.settings import TrainSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.engine.lars import Lars
 from elo_cli.engine.optim import make_optimizer
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from elo_cli.core.settings import TrainSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors, peak_rate
 
 

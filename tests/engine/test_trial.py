@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from elo_cli.core.settings import MachineSettings, TrainSettings
+from elo_cli.core.settings import MachineSettings
+from elo_cli.core.train_settings import TrainSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.loader import source_shapes
 from elo_cli.data.video_set import StoredRates

@@ -16,7 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from elo_cli.config import resolve
-from elo_cli.core.settings import EncoderSettings
+from elo_cli.core.train_settings import EncoderSettings
 from elo_cli.engine.objective import stage_shapes
 from tests.perf.alive import videos_of
 from tests.perf.engine import tell

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from elo_cli.core.settings import ClipSettings, EncoderSettings
+from elo_cli.core.train_settings import ClipSettings, EncoderSettings
 from elo_cli.engine.export import make_card, save_encoder
 from elo_cli.engine.objective import build_encoder
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from elo_cli.core.clip import ClipBatch, Source
-from elo_cli.core.settings import ClipSettings, EncoderSettings, ObjectiveSettings, PreprocessSettings, TrainSettings
+from elo_cli.core.settings import ObjectiveSettings, PreprocessSettings
+from elo_cli.core.train_settings import ClipSettings, EncoderSettings, TrainSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.jpeg import encode_flow, encode_frames
 from elo_cli.data.loader import TrainingClips, source_shapes, training_clips

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torchvision.models.video import r2plus1d_18
 
 from elo_cli.core.features import Features
-from elo_cli.core.settings import ClipSettings, EncoderSettings
 from elo_cli.core.strict_yaml import load_yaml
+from elo_cli.core.train_settings import ClipSettings, EncoderSettings
 from elo_cli.engine.export import load_encoder, make_card, save_encoder
 from elo_cli.engine.objective import build_encoder
 from tests.support.commands import SETTINGS, elo, files, hashes, write_film, write_films

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from elo_cli.core.settings import ClipSettings, EncoderSettings, TrainSettings
+from elo_cli.core.train_settings import ClipSettings, EncoderSettings, TrainSettings
 from elo_cli.engine.trial import TrialCost
 from elo_cli.executors import Lost
 from elo_cli.workflows.cost_tables import tables, told
