@@ -10,6 +10,7 @@ the loss would be right and the gradient too small.
 
 import datetime
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -22,6 +23,7 @@ from elo_cli.core.errors import AbandonedError, MachineError
 from elo_cli.core.rank import Rank
 
 PATIENCE = datetime.timedelta(minutes=30)  # rank 0 may be writing a large checkpoint
+_LOOK_S = 0.2
 _BUCKET = 2**23  # numbers of gradients that travel together
 
 
@@ -114,6 +116,21 @@ def first_text(text: str, device: torch.device) -> str:
     length = int(first(torch.tensor(len(content), device=device)))
     content = first(content if rank() == 0 else torch.zeros(length, dtype=torch.uint8, device=device))
     return bytes(content.tolist()).decode()
+
+
+def after_first(what: str) -> None:
+    """Go on once rank 0 has come here too, however long that takes; it has done `what`, which no other call names.
+
+    Raises:
+        AbandonedError: rank 0 is gone.
+    """
+    if world() > 1:
+        store = c10d.distributed_c10d._get_default_store()
+        with _talking():
+            if rank() == 0:
+                store.set(f"elo/{what}", "done")
+            while not store.check([f"elo/{what}"]):
+                time.sleep(_LOOK_S)
 
 
 def agreed(flag: bool, device: torch.device) -> bool:

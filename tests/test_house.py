@@ -51,9 +51,9 @@ def test_nothing_is_pickled(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             imported |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-            # torchvision gives RAFT's weights as a pickle: it is read as tensors alone, in one place.
+            # torchvision gives weights as pickles: they are read as tensors alone, in one place.
             given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            assert show(path) == "elo_cli/prepare/raft.py" and given["weights_only"] == "True"
+            assert show(path) == "elo_cli/nets/state_files.py" and given["weights_only"] == "True"
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.export.load":
             # It may unpickle: an export is read back in one place, by the process that has just written it.
             assert show(path) in ("elo_cli/engine/formats.py", "tests/engine/test_formats.py")

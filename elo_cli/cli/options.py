@@ -67,6 +67,12 @@ def _dataset_words() -> Iterable[tuple[str, str]]:
     return [(name, "") for name in SHELF.names()]
 
 
+def _protocol_words() -> Iterable[tuple[str, str]]:
+    from elo_cli.protocols import SHELF
+
+    return [(name, "") for name in SHELF.names()]
+
+
 def _measure_words() -> Iterable[tuple[str, str]]:
     from elo_cli.fitness import SHELF
 
@@ -77,6 +83,7 @@ complete_preset = _matching(_preset_words)
 complete_setting = _matching(_setting_words)
 complete_strategy = _matching(_strategy_words)
 complete_dataset = _matching(_dataset_words)
+complete_protocol = _matching(_protocol_words)
 complete_measure = _matching(_measure_words)
 
 Data = Annotated[
@@ -85,6 +92,11 @@ Data = Annotated[
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the run is kept, instead of the workspace.")]
 Encoder = Annotated[
     Path | None, typer.Option("--encoder", metavar="FILE", help="A trained encoder; that of elo pretrain if not given.")
+]
+Gpus = Annotated[int | None, typer.Option("--gpus", metavar="N", min=1, help="Train on so many GPUs of this machine together.")]
+Processes = Annotated[
+    int | None,
+    typer.Option("--processes", metavar="N", min=1, help="Train in so many processes together; they share the processors."),
 ]
 Strategy = Annotated[
     str | None,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from elo_cli.cli.launching import together
-from elo_cli.cli.options import Common, Data, Out, with_common
+from elo_cli.cli.options import Common, Data, Gpus, Out, Processes, with_common
 from elo_cli.cli.work import run_workflow
 
 EXAMPLE = "elo pretrain --preset small --loss elo/evolve/best-loss.yaml"
@@ -17,16 +17,15 @@ def command(
     data: Data = None,
     loss: Annotated[
         str | None,
-        typer.Option("--loss", metavar="FILE|uniform", help="A loss file, or one weight for every term; else the best found."),
+        typer.Option(
+            "--loss",
+            metavar="FILE|NAME",
+            help="A loss file, uniform, random:N or terms such as rgb.shuffle; else the best found.",
+        ),
     ] = None,
     out: Out = None,
-    gpus: Annotated[
-        int | None, typer.Option("--gpus", metavar="N", min=1, help="Train on so many GPUs of this machine together.")
-    ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option("--processes", metavar="N", min=1, help="Train in so many processes together; they share the processors."),
-    ] = None,
+    gpus: Gpus = None,
+    processes: Processes = None,
 ) -> None:
     """Train the encoder with the best loss found, or another.
 

@@ -91,8 +91,11 @@ class BenchmarkSettings(Section):
     average: Literal["softmax", "features"] = Field(
         "softmax", description="what of a video's clips and crops is averaged: what a classifier says of each, or their features"
     )
+    rows: Names = Field(
+        (), description="rows of the paper's tables to train, where they are not yet, and to score: see elo benchmark --help"
+    )
+    random_losses: int = Field(10, ge=1, le=1000, description="losses drawn at random for the row random (the paper: 10)")
     baselines: bool = Field(True, description="rows for an untrained encoder and for trivial features beside the result")
-    batch: int = Field(32, ge=1, description="clips of one forward pass")
     allow_incomplete: bool = Field(False, description="go on where videos of the official lists are missing; it is said")
     splits: Names = Field((), description="official splits to score, by name; none: all of them")
     split_by: Literal["auto", "listed", "seeded"] = Field("auto", description="folder: auto: the list's own split if it has one")

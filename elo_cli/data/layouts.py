@@ -12,6 +12,7 @@ import csv
 import os
 import re
 import sys
+from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -50,6 +51,10 @@ class Annotations:
         if before is not None:
             label, split = self._agreed(name, "label", before.label, label), self._agreed(name, "split", before.split, split)
         self._clips[name] = Note(label, split)
+
+    def clips(self) -> Mapping[str, Note]:
+        """Return what is known of each annotated clip, by its name."""
+        return self._clips
 
     def find(self, stem: str) -> Note | None:
         """Return what is known of a file by its name without the ending; None where it is not annotated."""

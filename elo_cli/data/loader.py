@@ -1,6 +1,6 @@
-"""Clips from shards: the batch of each training step, and the clips of each video for evaluation."""
+"""Clips from shards: the batch of each training step."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from elo_cli.core.errors import UsageError
 from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data import transforms
 from elo_cli.data.augment import Look
-from elo_cli.data.sampling import ClipChoice, ClipSampler, even_starts
-from elo_cli.data.video_set import Segment, StoredRates, Video, VideoSet
+from elo_cli.data.sampling import ClipChoice, ClipSampler
+from elo_cli.data.video_set import Segment, StoredRates, VideoSet
 
 
 class ClipReader:
@@ -153,13 +153,21 @@ class _Draws:
 
 
 def training_clips(
-    videos: VideoSet, clip: ClipSettings, sources: frozenset[Source], *, batch: int, seed: int, without: Collection[int] = ()
+    videos: VideoSet,
+    clip: ClipSettings,
+    sources: frozenset[Source],
+    *,
+    batch: int,
+    seed: int,
+    without: Collection[int] = (),
+    short: bool = False,
 ) -> TrainingClips:
     """Put together what reads this rank's part of the batches of a training run.
 
     Args:
         batch: clips of a step, on all ranks together; each has as many.
         without: numbers of held-out videos.
+        short: draw from videos that are shorter than a clip too; it repeats their last frame.
 
     Raises:
         UsageError: a batch cannot be divided among the ranks.
@@ -172,21 +180,5 @@ def training_clips(
             hint=f"Set batch to a multiple of {ranks}, or start another number of processes.",
         )
     windows: frozenset[Window] = frozenset(source.window for source in sources)
-    sampler = ClipSampler(videos, clip, windows, batch // ranks, seed, dist.rank(), ranks, without=without)
+    sampler = ClipSampler(videos, clip, windows, batch // ranks, seed, dist.rank(), ranks, without=without, short=short)
     return TrainingClips(ClipReader(videos, clip), sampler, sources)
-
-
-def evaluation_clips(
-    reader: ClipReader, videos: Iterable[Video], source: Source, clips: int
-) -> Iterator[tuple[Video, list[Tensor]]]:
-    """Yield each video with its evenly spread, centrally cropped clips of one source."""
-    for video in videos:
-        lengths = [segment.record.frames for segment in video.segments]
-        tensors = []
-        for number, start in even_starts(lengths, reader.clip.span, clips):
-            segment = video.segments[number]
-            place = transforms.central_place(segment.record.height, segment.record.width)
-            tensor = reader.read(segment, source, start, place)
-            assert tensor is not None, source
-            tensors.append(tensor)
-        yield video, tensors

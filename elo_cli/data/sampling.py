@@ -49,6 +49,7 @@ class ClipSampler:
         batch: clips for each rank and step.
         seed: the run's seed.
         without: numbers of videos that no clip is drawn from.
+        short: draw from videos whose segments are all shorter than a clip too; it repeats their last frame.
 
     Raises:
         DataError: no segment is as long as a clip.
@@ -65,10 +66,11 @@ class ClipSampler:
         world: int = 1,
         *,
         without: Collection[int] = (),
+        short: bool = False,
     ) -> None:
         self.clip, self.windows, self.batch, self.seed, self.rank, self.world = clip, windows, batch, seed, rank, world
         self._videos = videos.videos
-        self._usable = drawable(videos, clip, without)
+        self._usable = drawable(videos, clip, without, short=short)
 
     @property
     def drawn(self) -> int:
@@ -97,7 +99,7 @@ class ClipSampler:
         video = self._video(position)
         random = numpy_generator(self.seed, "clip", position)
         drawn = self._videos[video]
-        segments = [segment for segment in drawn.segments if segment.record.frames >= self.clip.span]
+        segments = [segment for segment in drawn.segments if segment.record.frames >= self.clip.span] or drawn.segments
         segment = segments[int(random.integers(len(segments)))]
         # The crop is drawn first: it is the same whichever windows a loss reads.
         area, y, x, flip = (float(value) for value in random.random(4))
@@ -134,17 +136,18 @@ def _apart(last: int, extent: int, random: np.random.Generator) -> tuple[int, in
     return (one, other - 1 + extent) if one < other else (one - 1 + extent, other)
 
 
-def drawable(videos: VideoSet, clip: ClipSettings, without: Collection[int] = ()) -> np.ndarray:
+def drawable(videos: VideoSet, clip: ClipSettings, without: Collection[int] = (), *, short: bool = False) -> np.ndarray:
     """Return the numbers of the videos that clips can be drawn from, ascending: those with a segment that is long enough.
 
     Args:
         without: numbers of videos that are held out.
+        short: any length is long enough.
 
     Raises:
         DataError: there is none.
     """
     longest = videos.videos.longest
-    usable = np.flatnonzero(longest >= clip.span)
+    usable = np.flatnonzero(longest >= (1 if short else clip.span))
     if not len(usable):
         raise DataError(
             f"A clip spans {clip.span} stored frames, but the longest segment has {longest.max()}.",

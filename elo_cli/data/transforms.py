@@ -54,6 +54,15 @@ def central_place(height: int, width: int) -> Place:
     return Place((height - side) // 2, (width - side) // 2, side, side, False)
 
 
+def spread_places(height: int, width: int, crops: int) -> list[Place]:
+    """As many largest squares, evenly spread along the longer side from one end to the other; a single one is in the middle."""
+    side = min(height, width)
+    if crops == 1:
+        return [central_place(height, width)]
+    shifts = [round(number * (max(height, width) - side) / (crops - 1)) for number in range(crops)]
+    return [Place(shift if height > width else 0, shift if height <= width else 0, side, side, False) for shift in shifts]
+
+
 def _cut(frames_THWC: np.ndarray, place: Place) -> Tensor:
     top, left, height, width, flip = place
     cropped = torch.from_numpy(np.ascontiguousarray(frames_THWC[:, top : top + height, left : left + width]))

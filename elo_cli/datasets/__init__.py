@@ -52,6 +52,7 @@ class LabelledSet:
         videos: all that are there, sorted by id; splits need not use every one.
         splits: in the set's own order; all their ids are among the videos.
         missing: ids that the lists name but the disk does not hold; empty unless that was allowed.
+        source: what `find` was given to find it again: the folder or list; None where that is `root`.
     """
 
     name: str
@@ -59,6 +60,7 @@ class LabelledSet:
     videos: tuple[LabelledVideo, ...]
     splits: tuple[Split, ...]
     missing: tuple[str, ...] = ()
+    source: Path | None = None
 
 
 class Dataset(Protocol):

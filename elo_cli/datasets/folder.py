@@ -6,7 +6,6 @@ lines) has the columns `path,label[,start][,end][,split][,group]`, with paths re
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -16,6 +15,7 @@ from elo_cli.core.seeds import derive
 from elo_cli.core.shelf import suggest
 from elo_cli.data.listing import VIDEO_ENDINGS, ListedVideo, list_videos
 from elo_cli.datasets import LabelledSet, LabelledVideo, Split
+from elo_cli.datasets._official import some
 
 SPLIT_BY = ("auto", "listed", "seeded")
 
@@ -74,7 +74,7 @@ def _label(root: Path, listed: list[ListedVideo]) -> tuple[LabelledVideo, ...]:
     if len(bare) == len(listed):
         raise DataError(f"The videos of {root} have no labels.", hint=_LAYOUT)
     if bare:
-        raise DataError(f"{len(bare)} of {len(listed)} videos of {root} have no label: {_some(bare)}.", hint=_LAYOUT)
+        raise DataError(f"{len(bare)} of {len(listed)} videos of {root} have no label: {some(bare)}.", hint=_LAYOUT)
     videos = tuple(
         LabelledVideo(video.path, video.id, str(video.label), video.group, video.start_s, video.end_s) for video in listed
     )
@@ -91,7 +91,7 @@ def _listed_split(root: Path, listed: list[ListedVideo]) -> Split:
     strange = [video.id for side, videos in sides.items() if side not in ("train", "test") for video in videos]
     hint = "Write train or test for every video, or set split_by to seeded."
     if strange:
-        raise DataError(f"{len(strange)} videos of {root} are in neither train nor test: {_some(strange)}.", hint=hint)
+        raise DataError(f"{len(strange)} videos of {root} are in neither train nor test: {some(strange)}.", hint=hint)
     for side in ("train", "test"):
         if not sides[side]:
             raise DataError(f"{root} lists no video for {side}.", hint=hint)
@@ -99,7 +99,7 @@ def _listed_split(root: Path, listed: list[ListedVideo]) -> Split:
     if groups[0] & groups[1]:
         both = sorted(groups[0] & groups[1])
         raise DataError(
-            f"{len(both)} groups of {root} stand on both sides of its split: {_some(both)}.",
+            f"{len(both)} groups of {root} stand on both sides of its split: {some(both)}.",
             hint="What was seen in training comes back in the test. Mend the list, or set split_by to seeded.",
         )
     return Split("listed", *(tuple(video.id for video in sides[side]) for side in ("train", "test")))
@@ -116,7 +116,7 @@ def _seeded_splits(root: Path, videos: tuple[LabelledVideo, ...], seed: int, fol
     if small:
         what = "groups" if grouped else "videos"
         raise DataError(
-            f"{len(small)} classes of {root} have fewer {what} than the {folds} folds: {_some(small)}.",
+            f"{len(small)} classes of {root} have fewer {what} than the {folds} folds: {some(small)}.",
             hint=f"Give them more {what}, leave them out, or set folds to fewer.",
         )
     kind = StratifiedGroupKFold if grouped else StratifiedKFold
@@ -131,9 +131,3 @@ def _seeded_splits(root: Path, videos: tuple[LabelledVideo, ...], seed: int, fol
             f"The groups of {root} are too uneven for {folds} folds.", hint="Set folds to fewer, or make smaller groups."
         )
     return tuple(splits)
-
-
-def _some(names: Iterable[str]) -> str:
-    """Return the first few of a list of names, and how many more there are."""
-    listed = list(names)
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")

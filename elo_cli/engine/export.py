@@ -150,6 +150,12 @@ def classifier(features: int) -> dict[str, Tensor]:
     return {"fc.weight": torch.zeros(_CLASSES, features), "fc.bias": torch.zeros(_CLASSES)}
 
 
+def digest_of(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's parameters and statistics, as a safetensors file would hold them."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    return hashlib.sha256(save(tensors)).hexdigest()
+
+
 def _content(network: nn.Module, card: Mapping[str, Any]) -> tuple[bytes, str]:
     """Return the file of an encoder, and its SHA-256."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}

@@ -1,5 +1,6 @@
 """Features of videos: the RGB encoder's, and trivial ones that any encoder must beat."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -9,7 +10,8 @@ from torch.nn import functional
 
 from elo_cli.core.clip import Source
 from elo_cli.core.features import Features
-from elo_cli.data.loader import ClipReader, evaluation_clips
+from elo_cli.data.evaluation import Views, evaluation_views
+from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import Video
 from elo_cli.engine.precision import Precision
 
@@ -22,37 +24,38 @@ def extract(
     reader: ClipReader,
     videos: Sequence[Video],
     *,
-    clips: int,
+    views: Views,
     batch: int,
     precision: Precision,
     progress: Progress,
+    workers: int = 0,
 ) -> Features:
-    """Average the RGB encoder's representation over evenly spread clips of each video.
+    """Take the RGB encoder's representation of each view of each video.
 
     Args:
         encoder: an RGB encoder; it is put into evaluation mode.
         reader: of the preprocessed set that holds the videos.
-        clips: clips of a video.
-        batch: clips of one forward pass.
+        views: of a video.
+        batch: views of one forward pass, or those of one video where these are more.
         progress: is told how many videos are done.
+        workers: processes that read ahead.
 
     Returns:
-        Features of N videos × D.
+        Features of N videos × V views × D.
     """
     precision.place(encoder).eval()
     rows: list[np.ndarray] = []
-    group = max(1, batch // clips)
-    for chunk in _chunks(evaluation_clips(reader, videos, Source("rgb"), clips), group):
+    group = max(1, batch // views.count)
+    for chunk in _chunks(evaluation_views(reader, videos, Source("rgb"), views, workers), group):
         with torch.inference_mode(), precision.autocast():
-            stacked = precision.send(torch.stack([tensor for _, tensors in chunk for tensor in tensors]))
-            vectors = encoder(stacked).vector_BD
-        rows.extend(vectors.float().view(len(chunk), clips, -1).mean(1).cpu().numpy())
+            vectors = encoder(precision.send(torch.cat(chunk))).vector_BD
+        rows.extend(vectors.float().view(len(chunk), views.count, -1).cpu().numpy())
         progress(len(rows))
     return _features(rows, videos)
 
 
-def extract_trivial(kind: str, reader: ClipReader, videos: Sequence[Video], *, clips: int) -> Features:
-    """Compute features that know nothing of the world, averaged over the same clips.
+def extract_trivial(kind: str, reader: ClipReader, videos: Sequence[Video], *, views: Views) -> Features:
+    """Compute features that know nothing of the world, of the same views.
 
     Args:
         kind: `colour-histogram` (16 bins for each channel), `thumbnail` (8×8 of the middle frame), or
@@ -60,25 +63,16 @@ def extract_trivial(kind: str, reader: ClipReader, videos: Sequence[Video], *, c
     """
     source = Source("flow") if kind == "flow-histogram" else Source("rgb")
     measure = {"colour-histogram": _colour_histogram, "thumbnail": _thumbnail, "flow-histogram": _flow_histogram}[kind]
-    rows = [
-        np.mean([measure(tensor) for tensor in tensors], axis=0) for _, tensors in evaluation_clips(reader, videos, source, clips)
-    ]
+    rows = [np.stack([measure(view) for view in seen]) for seen in evaluation_views(reader, videos, source, views)]
     return _features(rows, videos)
 
 
-def _features(rows: list[np.ndarray], videos: Sequence[Video]) -> Features:
-    matrix_ND = np.stack(rows).astype(np.float32)
-    return Features(matrix_ND, tuple(video.id for video in videos), tuple(video.label for video in videos))
+def _features(rows_VD: list[np.ndarray], videos: Sequence[Video]) -> Features:
+    return Features.of_views(np.stack(rows_VD), tuple(video.id for video in videos), tuple(video.label for video in videos))
 
 
-def _chunks(items: Iterator[tuple[Video, list[Tensor]]], size: int) -> Iterator[list[tuple[Video, list[Tensor]]]]:
-    chunk = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+def _chunks(items: Iterator[Tensor], size: int) -> Iterator[list[Tensor]]:
+    while chunk := list(itertools.islice(items, size)):
         yield chunk
 
 

@@ -23,7 +23,8 @@ from elo_cli.core.clip import Source
 from elo_cli.core.errors import TrainingError
 from elo_cli.core.search_settings import FitnessSettings
 from elo_cli.core.seeds import derive
-from elo_cli.data.loader import ClipReader, evaluation_clips
+from elo_cli.data.evaluation import Views, evaluation_views
+from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import Video
 from elo_cli.engine.precision import Precision
 from elo_cli.fitness.rankme import EPSILON
@@ -59,7 +60,7 @@ def gradient(
     encoder.eval()
 
     def features() -> Iterator[Tensor]:
-        tensors = (tensor for _, group in evaluation_clips(reader, videos, Source("rgb"), clips) for tensor in group)
+        tensors = (tensor for group in evaluation_views(reader, videos, Source("rgb"), Views(clips)) for tensor in group)
         while chunk := list(itertools.islice(tensors, batch)):  # read again for the second pass: clips may be large
             with precision.autocast():
                 found: Tensor = encoder(precision.send(torch.stack(chunk))).vector_BD

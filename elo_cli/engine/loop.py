@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,15 +15,18 @@ from elo_cli.core.clip import ClipBatch
 from elo_cli.core.errors import TrainingError, UsageError
 from elo_cli.core.train_settings import TrainSettings
 from elo_cli.data.loader import TrainingClips
-from elo_cli.engine.objective import Objective
 from elo_cli.engine.optim import learning_rate, load_optimizer, make_optimizer, optimizer_tensors, peak_rate
 from elo_cli.engine.precision import Precision
+from elo_cli.engine.trainee import LossReport, Trainee
 from elo_cli.nets.recompute import recompute
 
 _MEND = (
     "Allow more with a higher max_skipped and go on; or begin anew (--fresh) with a lower lr, lower weights of these terms,"
     " or objective.distance=mean and objective.scale=initial."
 )
+
+
+Trained = TypeVar("Trained", bound=Trainee)
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class StepRecord:
     waiting: float = 0.0
 
 
-class Training:
-    """An objective being trained; its state is tensors by name and the number of steps done.
+class Training(Generic[Trained]):
+    """Networks being trained; its state is tensors by name and the number of steps done.
 
     A term whose loss is no finite number is left out of its step, and a step whose gradient is not
     finite is not made; the running statistics of batch norm are then put back. Each such step is counted.
@@ -60,7 +64,7 @@ class Training:
     term is not finite in one part, the whole step is not made.
 
     Args:
-        objective: the networks and the loss.
+        objective: the networks and the loss, such as an `Objective`.
         clips: the batch of each step.
         settings: optimiser and length.
         precision: where and how it is computed.
@@ -70,7 +74,7 @@ class Training:
         MachineError: there is no compiler, and one is needed.
     """
 
-    def __init__(self, objective: Objective, clips: TrainingClips, settings: TrainSettings, precision: Precision) -> None:
+    def __init__(self, objective: Trained, clips: TrainingClips, settings: TrainSettings, precision: Precision) -> None:
         self.objective, self.clips, self.settings, self.precision = objective, clips, settings, precision
         _check_parts(settings)
         if settings.recompute and precision.compiled:
@@ -167,7 +171,7 @@ class Training:
     def _pass(self, batch: ClipBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Add up the gradients of one part of the clips, of what is finite; return λ L and L of each term."""
         with self.precision.autocast():
-            report = self.objective(batch, step)
+            report: LossReport = self.objective(batch, step)
         values = dict(zip(report.parts, torch.stack(list(report.parts.values())).tolist(), strict=True))
         total = report.without([name for name, value in values.items() if not math.isfinite(value)]).total
         if total.requires_grad:

@@ -9,8 +9,7 @@ whole batch.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -23,35 +22,13 @@ from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.train_settings import EncoderSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.encoders import SHELF as ENCODERS
+from elo_cli.engine.trainee import LossReport, Trainee
 from elo_cli.engine.views import forms_of, make_view
 from elo_cli.nets.blocks import Encoding
 from elo_cli.nets.decoding import Decoding
 from elo_cli.nets.norms import synchronise
 from elo_cli.nets.term import Parts, TermLoss
 from elo_cli.tasks import build_term
-
-
-@dataclass(frozen=True)
-class LossReport:
-    """The loss of one step.
-
-    Attributes:
-        summands: λ L of each term, with its gradient, of this rank.
-        parts: each term's own loss L, before its weight and scale, without gradient; the mean over ranks.
-    """
-
-    summands: Mapping[str, Tensor]
-    parts: Mapping[str, Tensor]
-
-    @property
-    def total(self) -> Tensor:
-        """Σ λ L, with its gradient; 0 of no term at all."""
-        return torch.stack(list(self.summands.values()) or [torch.zeros(())]).sum()
-
-    def without(self, names: Collection[str]) -> "LossReport":
-        """Leave terms out."""
-        kept = [name for name in self.summands if name not in names]
-        return LossReport({name: self.summands[name] for name in kept}, {name: self.parts[name] for name in kept})
 
 
 def build_encoder(modality: str, settings: EncoderSettings, seed: int) -> nn.Module:
@@ -70,7 +47,7 @@ def stage_shapes(modality: str, settings: EncoderSettings, shape: tuple[int, ...
     return tuple(tuple(stage.shape[1:]) for stage in stages)
 
 
-class Objective(nn.Module):
+class Objective(Trainee):
     """All the networks of one loss, and the loss itself.
 
     Args:

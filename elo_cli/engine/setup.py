@@ -23,7 +23,7 @@ def make_training(
     seed: int,
     precision: Precision,
     without: Collection[int] = (),
-) -> Training:
+) -> Training[Objective]:
     """Build the networks of a loss, the clips they see and the optimiser.
 
     Args:

@@ -12,7 +12,7 @@ from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.run.checkpoint import Checkpoint, load_newest, save_checkpoint
 
 
-def resume(training: Training, folder: Path) -> Checkpoint | None:
+def resume(training: Training[Any], folder: Path) -> Checkpoint | None:
     """Put a training back to its newest checkpoint that is whole; None if there is none at all.
 
     Raises:
@@ -31,7 +31,7 @@ def resume(training: Training, folder: Path) -> Checkpoint | None:
 
 
 def save(
-    training: Training,
+    training: Training[Any],
     folder: Path,
     record: StepRecord,
     *,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elo_cli.core.errors import MachineError, UsageError
+from elo_cli.nets.state_files import read_state
 from elo_cli.prepare.flow import check_frames
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def check_weights(path: Path) -> str:
     Raises:
         UsageError: there is no such file, it cannot be read as tensors alone, or they are not those of RAFT.
     """
-    state = _read_state(path)
+    state = read_state(path, hint=_HINT).tensors
     return _fitting(state, path)[0]
 
 
@@ -60,7 +61,7 @@ class Raft:
 
     def __init__(self, weights: Path, device: str = "auto") -> None:
         self._device = _device(device)
-        state = _read_state(weights)
+        state = read_state(weights, hint=_HINT).tensors
         self.architecture, model = _fitting(state, weights)
         model.load_state_dict(state, assign=True)
         self._model = model.to(self._device).float().eval().requires_grad_(False)
@@ -147,30 +148,6 @@ def _device(name: str) -> "torch.device":
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise MachineError(f"There is no {name} on this machine.", hint="Use the device auto or cpu.")
     return device
-
-
-def _read_state(path: Path) -> "dict[str, Tensor]":
-    """Read a state dict, and nothing but tensors."""
-    if not path.is_file():
-        raise UsageError(f"There is no file of RAFT's weights at {str(path)!r}.", hint=_HINT)
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Any = load_file(path)
-        else:
-            import torch
-
-            # A pickle, but torchvision publishes no other form; `weights_only` builds tensors and runs nothing.
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile file makes the readers raise
-        reason = str(error).partition("\n")[0][:200]
-        raise UsageError(f"{str(path)!r} cannot be read as weights: {reason}", hint=_HINT) from error
-    from torch import Tensor
-
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UsageError(f"{str(path)!r} is not a state dict: tensors by their names.", hint=_HINT)
-    return state
 
 
 def _fitting(state: "dict[str, Tensor]", path: Path) -> tuple[str, Any]:

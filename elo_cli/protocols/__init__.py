@@ -6,7 +6,7 @@ Shape legend: N training rows, M test rows, D features.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from elo_cli.core.errors import DataError
@@ -64,11 +64,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Sides:
-    """Both sides of a split, ready for a classifier.
+    """Both sides of a split, checked, with labels as numbers.
 
     Attributes:
-        train_ND: training features, each of zero mean and unit variance over N; constant ones are 0.
-        test_MD: test features under the training side's mean and deviation; those constant ones are 0 too.
+        train_ND: float64 training features; after `standardised` each of zero mean and unit variance over N, constant ones 0.
+        test_MD: test features; after `standardised` under the training side's mean and deviation, those constant there 0 too.
         train_N: training labels as indices into `classes`.
         test_M: test labels likewise; classes that training does not have come after those that it has.
         classes: names, those of training first.
@@ -86,18 +86,22 @@ class Sides:
         """Return how many classes and rows of the test side training does not have."""
         return {"unseen_classes": float(len(self.classes) - self.seen), "unseen_rows": float((self.test_M >= self.seen).sum())}
 
+    def names(self, class_M: "np.ndarray") -> tuple[str, ...]:
+        """Return the names of classes given by number."""
+        return tuple(self.classes[number] for number in class_M)
 
-def standardised(train: "Features", test: "Features") -> Sides:
-    """Check both sides and standardise them by the training side alone.
+
+def checked(train: "Features", test: "Features") -> Sides:
+    """Check both sides; their features stay as they are.
 
     Raises:
         DataError: as `FeatureProtocol.evaluate` says.
     """
     import numpy as np
 
-    from elo_cli.vectors.scaling import ROUNDING
+    from elo_cli.vectors.standard import standard
 
-    train_labels, test_labels = _checked(train, "training"), _checked(test, "test")
+    train_labels, test_labels = _labels(train, "training"), _labels(test, "test")
     if train.matrix_ND.shape[1] != test.matrix_ND.shape[1]:
         raise DataError(
             f"Training rows have {train.matrix_ND.shape[1]} features, test rows {test.matrix_ND.shape[1]}.",
@@ -107,19 +111,29 @@ def standardised(train: "Features", test: "Features") -> Sides:
     classes = tuple(known) + tuple(sorted(set(test_labels) - set(known)))
     index = {label: number for number, label in enumerate(classes)}
     train_ND, test_MD = (np.asarray(side.matrix_ND, dtype=np.float64) for side in (train, test))
-    mean_D, deviation_D = train_ND.mean(axis=0), train_ND.std(axis=0)
-    varies_D = deviation_D > ROUNDING * np.sqrt(np.mean(train_ND**2, axis=0))
-    if not varies_D.any():
+    if not standard(train_ND)[1].any():
         raise DataError("All training rows have the same features.", hint="The encoder has collapsed; try another checkpoint.")
-    factor_D = np.where(varies_D, 1 / np.where(varies_D, deviation_D, 1.0), 0.0)
     return Sides(
-        (train_ND - mean_D) * factor_D,
-        (test_MD - mean_D) * factor_D,
+        train_ND,
+        test_MD,
         np.array([index[label] for label in train_labels]),
         np.array([index[label] for label in test_labels]),
         classes,
         len(known),
     )
+
+
+def standardised(train: "Features", test: "Features") -> Sides:
+    """Check both sides and standardise them by the training side alone.
+
+    Raises:
+        DataError: as `FeatureProtocol.evaluate` says.
+    """
+    from elo_cli.vectors.standard import standard
+
+    sides = checked(train, test)
+    mean_D, factor_D = standard(sides.train_ND)
+    return replace(sides, train_ND=(sides.train_ND - mean_D) * factor_D, test_MD=(sides.test_MD - mean_D) * factor_D)
 
 
 def mean_per_class(correct_M: "np.ndarray", test_M: "np.ndarray") -> float:
@@ -130,7 +144,7 @@ def mean_per_class(correct_M: "np.ndarray", test_M: "np.ndarray") -> float:
     return float(np.mean(np.bincount(test_M, weights=correct_M)[counts > 0] / counts[counts > 0]))
 
 
-def _checked(side: "Features", noun: str) -> list[str]:
+def _labels(side: "Features", noun: str) -> list[str]:
     """Return the labels of a side whose rows are all there, labelled and finite."""
     import numpy as np
 
@@ -139,7 +153,8 @@ def _checked(side: "Features", noun: str) -> list[str]:
     bare = [name for name, label in zip(side.ids, side.labels, strict=True) if label is None]
     if bare:
         raise DataError(f"{len(bare)} of {len(side)} {noun} rows have no label, such as {bare[0]}.", hint="Give a labelled set.")
-    broken = np.flatnonzero(~np.isfinite(side.matrix_ND).all(axis=1))
+    finite_N = np.isfinite(side.matrix_ND).all(axis=1) & np.isfinite(side.views).all(axis=(1, 2))
+    broken = np.flatnonzero(~finite_N)
     if len(broken):
         raise DataError(
             f"{len(broken)} of {len(side)} {noun} rows hold NaN or infinite features, such as that of {side.ids[broken[0]]}.",

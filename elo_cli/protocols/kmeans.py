@@ -12,12 +12,12 @@ from threadpoolctl import threadpool_limits
 from elo_cli.core.errors import UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.seeds import derive
-from elo_cli.protocols import Sides, mean_per_class, standardised
+from elo_cli.protocols import Scores, Sides, mean_per_class, standardised
 from elo_cli.vectors.clusters import count, k_means, majority
 
 
-def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None = None, runs: int = 10) -> dict[str, float]:
-    """Score features by clustering; it runs on one thread and is the same for every thread count.
+def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None = None, runs: int = 10) -> Scores:
+    """Score features, the means of a video's views, by clustering; it runs on one thread and is the same for every thread count.
 
     Args:
         train: labelled rows to cluster, standardised first.
@@ -32,7 +32,7 @@ def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None
         (its mean over test classes), `nmi` (normalised mutual information of clusters and test labels),
         and, as upper bounds that name clusters by looking at the test labels, `hungarian` (one
         cluster for one class, the best assignment) and `purity` (any cluster for its majority). Then
-        `clusters`, `runs`, `unseen_classes`, `unseen_rows`.
+        `clusters`, `runs`, `unseen_classes`, `unseen_rows`. No classes are given to rows: runs differ.
 
     Raises:
         DataError: as the shelf's contract says.
@@ -55,7 +55,7 @@ def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None
         values = [score[name] for score in scores]
         metrics[name] = float(np.mean(values))
         metrics[f"{name}_std"] = float(np.std(values))
-    return metrics | {"clusters": float(clusters), "runs": float(runs)} | sides.unseen()
+    return Scores(metrics | {"clusters": float(clusters), "runs": float(runs)} | sides.unseen())
 
 
 def _score(sides: Sides, clusters: int, seed: int) -> dict[str, float]:

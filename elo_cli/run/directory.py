@@ -224,13 +224,18 @@ def fresh_root(base: Path) -> Path:
 
 def newest_root(base: Path, has: str) -> Path | None:
     """Return the highest-numbered of `base`, `base-2`, … that holds the file `has`; None if none does."""
+    return next(iter(numbered_roots(base, has)), None)
+
+
+def numbered_roots(base: Path, has: str) -> list[Path]:
+    """Return those of `base`, `base-2`, … that hold the file `has`, the highest number first."""
     pattern = re.compile(re.escape(base.name) + r"(?:-(?P<number>[1-9][0-9]*))?")
     found: dict[int, Path] = {}
     for path in base.parent.iterdir() if base.parent.is_dir() else ():
         match = pattern.fullmatch(path.name)
         if match and match["number"] != "1" and (path / has).exists():
             found[int(match["number"] or 1)] = path
-    return found[max(found)] if found else None
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 def _numbered(base: Path, number: int) -> Path:

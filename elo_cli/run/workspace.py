@@ -2,7 +2,8 @@
 
 Everything lies in one folder under the working directory (the setting `workspace`, `elo` by
 default): `dataset`, `proxy-search`, `evolve`, `pretrain`, `features`, `benchmark-NAME`. `--fresh`
-starts `NAME-2`, `NAME-3`, …; what looks for a result takes the highest number that has one.
+starts `NAME-2`, `NAME-3`, …; what looks for a result takes the highest number that has one. In `cache`
+is what benchmarks share; it may be deleted at any time, and is then made again.
 """
 
 from pathlib import Path
@@ -34,6 +35,11 @@ class Workspace:
         if found is None:
             raise DataError(f"There is no {what} in {self.root} yet.", hint=f"Make it first: {command}")
         return found
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again: preprocessed labelled sets, and features."""
+        return self.root / "cache"
 
     def dataset(self) -> Path:
         """The newest finished preprocessed set."""

@@ -20,6 +20,7 @@ from elo_cli.core.settings import Settings
 from elo_cli.core.train_settings import TrainSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.engine.loop import Training
+from elo_cli.engine.objective import Objective
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers, make_training
 from elo_cli.engine.snapshots import resume, save
@@ -126,7 +127,7 @@ def _opened(data: Path) -> Material:
     return open_material(data)
 
 
-def _train(training: Training, candidate: Candidate, report: Report) -> None:
+def _train(training: Training[Objective], candidate: Candidate, report: Report) -> None:
     """Train up to the candidate's steps, saving now and then, and at the end if there is more to come."""
     given = candidate.settings.proxy
     if training.done >= candidate.steps:

@@ -21,6 +21,7 @@ from elo_cli.workflows import benchmark, evolve, extract, preprocess, pretrain
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.judging import encoder_fitness
 from elo_cli.workflows.material import dataset_root, open_material, spending
+from elo_cli.workflows.representations import named_encoder
 
 HEAP = 300  # videos without labels, their classes as frequent as Zipf's law says
 EXAMPLES = 20  # labelled videos of each class, for the table
@@ -64,7 +65,8 @@ def run(*, settings: Settings, videos: Path | None, out: Path | None, fresh: boo
         else:
             _say(watch, f"elo benchmark folder --root {labelled_root}")
             place = Path(settings.workspace) / "benchmark-folder"
-            scored = benchmark.score_encoders(pretrained, labelled, settings, place, fresh=fresh, watch=watch)
+            chosen = [named_encoder(f"{name}={path}") for name, path in pretrained.items()]
+            scored = benchmark.score(chosen, labelled, settings, place, fresh=fresh, watch=watch)
             table, result = scored.tables[0], dict(scored.result)
     files = {"everything": str(root), "encoder": str(pretrained["evolved loss"])}
     return Outcome(

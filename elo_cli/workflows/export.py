@@ -6,7 +6,8 @@ from typing import Any
 from elo_cli.core.errors import UsageError
 from elo_cli.core.settings import Settings
 from elo_cli.engine.conversion import BATCHES, STEPS, TOLERANCE, convert, free_target
-from elo_cli.engine.export import LoadedEncoder, card_path, encoder_at, load_encoder, save_encoder
+from elo_cli.engine.export import LoadedEncoder, card_path, encoder_at, save_encoder
+from elo_cli.engine.foreign import load_any_encoder
 from elo_cli.engine.formats import FORMATS
 from elo_cli.engine.precision import Precision
 from elo_cli.run.directory import RunDirectory
@@ -100,7 +101,7 @@ def _source(settings: Settings, encoder: Path | None, step: str | None, kind: st
             hint="Give --format torchvision, onnx or torch-export; or --step for an encoder out of a checkpoint.",
         )
     if step is None:
-        return load_encoder(encoder or workspace.encoder())
+        return load_any_encoder(encoder or workspace.encoder())
     return encoder_at(RunDirectory(encoder or workspace.place("pretrain", fresh=False)), step)
 
 

@@ -1,21 +1,22 @@
 """`elo extract-features`: videos → one vector for each, from the RGB encoder."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from elo_cli.core.errors import DataError
-from elo_cli.core.features import ids_path
+from elo_cli.core.features import Features, ids_path
 from elo_cli.core.files import write_json
 from elo_cli.core.settings import PreprocessSettings, Settings
+from elo_cli.data.evaluation import Views
 from elo_cli.data.listing import ListedVideo, list_videos
-from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import SHARDS
-from elo_cli.engine.export import LoadedEncoder, load_encoder
-from elo_cli.engine.extract import extract
-from elo_cli.engine.precision import Precision
+from elo_cli.engine.export import LoadedEncoder
+from elo_cli.engine.foreign import load_any_encoder
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.feature_cache import encoder_features
 from elo_cli.workflows.material import Material, command_line, dataset_root, open_material, spending
 from elo_cli.workflows.packing import pack_videos
 
@@ -23,7 +24,7 @@ from elo_cli.workflows.packing import pack_videos
 def plan(*, settings: Settings, source: Path | None, encoder: Path | None, out: Path | None, fresh: bool) -> Outcome:
     """Say what `run` would do; writes nothing."""
     workspace = Workspace(Path(settings.workspace))
-    loaded = load_encoder(encoder or workspace.encoder())
+    loaded = load_any_encoder(encoder or workspace.encoder())
     if _is_raw(source):
         assert source is not None
         videos = len(list_videos(source))
@@ -46,14 +47,16 @@ def run(*, settings: Settings, source: Path | None, encoder: Path | None, out: P
         DataError: there is no encoder, or no videos; or the set was made at another rate than the encoder knows.
     """
     workspace = Workspace(Path(settings.workspace))
-    loaded = load_encoder(encoder or workspace.encoder())
+    loaded = load_any_encoder(encoder or workspace.encoder())
     listed = list_videos(source) if source is not None and _is_raw(source) else None
     origin = str((source or dataset_root(settings, None)).absolute())
     stored = {"extract": settings.extract.model_dump(), "encoder": loaded.card["sha256"], "source": origin}
     place = out or workspace.place("features", fresh=fresh)
     opened = RunDirectory.open(place, stored, command=command_line(), fresh=fresh, free=frozenset({"extract.batch"}))
     with spending() as spent, opened as directory:
-        material = prepare(directory.root / "dataset", listed, loaded, settings, watch) if listed else open_material(Path(origin))
+        material = (
+            _prepare(directory.root / "dataset", listed, loaded, settings, watch) if listed else open_material(Path(origin))
+        )
         result = _extract(loaded, material, settings, directory, watch)
     row = (str(result["videos"]), str(result["dimensions"]), str(settings.extract.clips), loaded.card["sha256"][:16])
     tables = (Table("Features", ("videos", "dimensions", "clips each", "encoder"), (row,)), spent.table())
@@ -61,18 +64,9 @@ def run(*, settings: Settings, source: Path | None, encoder: Path | None, out: P
     return Outcome({**result, **spent.record(), "out": str(directory.root)}, tables, files, "elo benchmark hmdb51")
 
 
-def prepare(
-    root: Path,
-    listed: list[ListedVideo],
-    loaded: LoadedEncoder,
-    settings: Settings,
-    watch: Watch,
-    *,
-    clips: int | None = None,
-    flow: bool = False,
-) -> Material:
+def _prepare(root: Path, listed: list[ListedVideo], loaded: LoadedEncoder, settings: Settings, watch: Watch) -> Material:
     """Preprocess raw videos for an encoder, once, and open the result."""
-    wanted = _preparation(loaded, settings, clips or settings.extract.clips, flow=flow)
+    wanted = preparation(loaded, settings, settings.extract.clips, flow=False)
     source = str(listed[0].path.parent) if len(listed) == 1 else "a list of videos"
     result, root = pack_videos(root, listed, wanted, source, watch=watch)
     if result["failed"]:
@@ -80,7 +74,7 @@ def prepare(
     return open_material(root)
 
 
-def _preparation(loaded: LoadedEncoder, settings: Settings, clips: int, *, flow: bool) -> PreprocessSettings:
+def preparation(loaded: LoadedEncoder, settings: Settings, clips: int, *, flow: bool) -> PreprocessSettings:
     """Say how raw videos are prepared for an encoder: just the clips that are looked at, at the rate it knows."""
     fps = loaded.card["input"]["fps"]
     changes = {
@@ -102,24 +96,9 @@ def _extract(loaded: LoadedEncoder, material: Material, settings: Settings, run:
             f"The encoder knows clips at {knows:g} frames per second; {material.videos.root} has {has:g}.",
             hint="Give the raw videos instead, or preprocess them at the encoder's rate.",
         )
-    videos = material.videos.videos
-    watch.start("extracting", len(videos), "video")
-
-    def progress(done: int) -> None:
-        watch.advance("extracting", done)
-        watch.check()
-
-    features = extract(
-        loaded.network,
-        ClipReader(material.videos, loaded.clip),
-        videos,
-        clips=settings.extract.clips,
-        batch=settings.extract.batch,
-        precision=Precision.choose(settings.machine),
-        progress=progress,
-    )
-    watch.finish("extracting")
-    features.save(run.features)
+    parts = run.root / "parts"
+    features = encoder_features(parts, loaded, material, Views(settings.extract.clips), settings, watch, "extracting")
+    Features(features.matrix_ND, features.ids, features.labels).save(run.features)
     result = {
         "videos": len(features),
         "dimensions": features.matrix_ND.shape[1],
@@ -128,6 +107,7 @@ def _extract(loaded: LoadedEncoder, material: Material, settings: Settings, run:
         "data": material.fingerprint,
     }
     write_json(run.result, result)
+    shutil.rmtree(parts, ignore_errors=True)
     return result
 
 

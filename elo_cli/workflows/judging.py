@@ -21,6 +21,7 @@ from elo_cli.core.search_settings import FitnessSettings
 from elo_cli.core.seeds import derive, numpy_generator
 from elo_cli.core.settings import Settings
 from elo_cli.core.train_settings import ClipSettings
+from elo_cli.data.evaluation import Views
 from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import Video, VideoSet
 from elo_cli.engine.extract import extract
@@ -198,7 +199,7 @@ def _features(
         encoder,
         ClipReader(material.videos, clip),
         material.videos.videos if everything else fitness_videos(material.videos, settings),
-        clips=1,
+        views=Views(),
         batch=settings.extract.batch,
         precision=precision,
         progress=lambda done: None,

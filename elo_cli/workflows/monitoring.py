@@ -12,12 +12,14 @@ from torch import Tensor
 from elo_cli.core.clip import Source
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.settings import Settings
+from elo_cli.data.evaluation import Views
 from elo_cli.data.loader import ClipReader, TrainingClips
 from elo_cli.data.sampling import ClipSampler, drawable
 from elo_cli.data.transforms import seen_grey, seen_rgb
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.extract import extract
 from elo_cli.engine.loop import Training
+from elo_cli.engine.objective import Objective
 from elo_cli.figures.decoded import Decoded, decoded_block
 from elo_cli.workflows.judging import measure, needs_labels
 
@@ -60,7 +62,7 @@ class Monitor:
         numbers: of the held-out videos.
     """
 
-    def __init__(self, training: Training, settings: Settings, videos: VideoSet, numbers: np.ndarray) -> None:
+    def __init__(self, training: Training[Objective], settings: Settings, videos: VideoSet, numbers: np.ndarray) -> None:
         self._training, self._settings, self.videos = training, settings, [videos.videos[int(number)] for number in numbers]
         self._reader = ClipReader(videos, settings.pretrain.clip)
         names = [name for name in settings.fitness.record if not needs_labels(name)]
@@ -95,7 +97,7 @@ class Monitor:
             self._training.objective.encoders["rgb"],
             self._reader,
             self.videos,
-            clips=1,
+            views=Views(),
             batch=given.extract.batch,
             precision=precision,
             progress=lambda done: None,

@@ -11,10 +11,11 @@ from elo_cli.core.errors import Stopped, TrainingError
 from elo_cli.core.files import write_atomic, write_json
 from elo_cli.core.settings import Settings
 from elo_cli.core.strict_yaml import dump_yaml
-from elo_cli.core.weights import LossWeights, Term
+from elo_cli.core.weights import LossWeights
 from elo_cli.data.sampling import drawable
 from elo_cli.engine.export import make_card, save_encoder
 from elo_cli.engine.loop import StepRecord, Training
+from elo_cli.engine.objective import Objective
 from elo_cli.engine.optim import peak_rate
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers, make_training
@@ -25,12 +26,12 @@ from elo_cli.run.journal import Journal
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows.candidate import step_seconds
 from elo_cli.workflows.events import Outcome, Table, Watch
+from elo_cli.workflows.loss_choice import ChosenLoss, choose_loss
 from elo_cli.workflows.material import (
     Material,
     about,
     dataset_root,
     open_material,
-    read_loss,
     served_terms,
     spending,
 )
@@ -49,7 +50,7 @@ def plan(*, settings: Settings, data: Path | None, loss: str | None, out: Path |
     """Say what `run` would do; writes nothing."""
     material = open_material(dataset_root(settings, data))
     terms, _ = served_terms(settings.objective, material.videos)
-    weights = choose_loss(settings, loss, terms)
+    weights = choose_loss(settings, loss, terms).weights
     given, place = settings.pretrain, out or Workspace(Path(settings.workspace)).place("pretrain", fresh=fresh)
     numbers = held_out(settings, material.videos)
     videos = len(drawable(material.videos, given.clip, numbers.tolist()))
@@ -89,7 +90,7 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     """Pretrain, or go on from the newest checkpoint.
 
     Args:
-        loss: a loss file, `uniform`, or None for the best loss of the newest search.
+        loss: as `choose_loss` takes it; None for the best loss of the newest search.
 
     Raises:
         DataError: there is no preprocessed set or no loss.
@@ -101,7 +102,8 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     terms, lacking = served_terms(settings.objective, material.videos)
     if lacking:
         watch.note(f"The preprocessed set has no {' and no '.join(lacking)}: the terms that read it are left out.")
-    weights = choose_loss(settings, loss, terms)
+    chosen = choose_loss(settings, loss, terms)
+    weights = chosen.weights
     dump = settings.model_dump(mode="json")
     numbers = held_out(settings, material.videos)
     stored = {key: dump[key] for key in ("seed", "objective", "pretrain", "monitor", "machine")}
@@ -128,7 +130,7 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
             if dist.rank():
                 _train(training, settings, None, watch)
                 return Outcome({})
-            card = _card(training, settings, material, weights)
+            card = _card(training, settings, material, chosen)
             with open_scalars(directory.tensorboard, watch, first=training.done + 1) as scalars:
                 _train(training, settings, Notes(training, directory, settings, card, best, monitor, scalars), watch)
             result = _export(training, card, directory)
@@ -139,7 +141,7 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
 
 
 def _begin(
-    training: Training, settings: Settings, weights: LossWeights, directory: RunDirectory, watch: Watch
+    training: Training[Objective], settings: Settings, weights: LossWeights, directory: RunDirectory, watch: Watch
 ) -> dict[str, Any] | None:
     """Say what begins or goes on, put the training back to its newest checkpoint, and return the best look so far."""
     for change in directory.environment_changes:
@@ -166,7 +168,9 @@ def _begin(
     return best if best is not None and has_step(directory.checkpoints, best["step"]) else None
 
 
-def _monitor(training: Training, settings: Settings, material: Material, numbers: np.ndarray, watch: Watch) -> Monitor | None:
+def _monitor(
+    training: Training[Objective], settings: Settings, material: Material, numbers: np.ndarray, watch: Watch
+) -> Monitor | None:
     """Return what rank 0 looks at while it trains; None where nothing is held out."""
     if settings.monitor.held_out and not len(numbers):
         watch.note(
@@ -183,15 +187,7 @@ def _monitor(training: Training, settings: Settings, material: Material, numbers
     return monitor
 
 
-def choose_loss(settings: Settings, loss: str | None, terms: tuple[Term, ...]) -> LossWeights:
-    """Read the loss to train with."""
-    if loss == "uniform":
-        return LossWeights.uniform(terms)
-    path = Path(loss) if loss is not None else Workspace(Path(settings.workspace)).best_loss()
-    return read_loss(path, terms)
-
-
-def _train(training: Training, settings: Settings, notes: Notes | None, watch: Watch) -> None:
+def _train(training: Training[Objective], settings: Settings, notes: Notes | None, watch: Watch) -> None:
     total = settings.pretrain.steps
     record: StepRecord | None = None
     watch.start("pretraining", total, "step")
@@ -212,13 +208,14 @@ def _train(training: Training, settings: Settings, notes: Notes | None, watch: W
     watch.finish("pretraining")
 
 
-def _card(training: Training, settings: Settings, material: Material, weights: LossWeights) -> dict[str, Any]:
+def _card(training: Training[Objective], settings: Settings, material: Material, chosen: ChosenLoss) -> dict[str, Any]:
     """Say what the RGB encoder is at the end of the training."""
     given, extent = settings.pretrain, training.extent()
     origin = {
         "elo": __version__,
         "method": "elo",
-        "loss": weights.to_names(),
+        "loss": chosen.weights.to_names(),
+        **chosen.origin,
         "steps": given.steps,
         **{name: extent[name] for name in ("batch", "epochs", "lr")},
         "seed": settings.seed,
@@ -229,7 +226,7 @@ def _card(training: Training, settings: Settings, material: Material, weights: L
     return make_card(given.encoder, given.clip, material.videos.rates.fps, origin)
 
 
-def _export(training: Training, card: dict[str, Any], run: RunDirectory) -> dict[str, Any]:
+def _export(training: Training[Objective], card: dict[str, Any], run: RunDirectory) -> dict[str, Any]:
     digest = save_encoder(run.encoder, training.objective.encoders["rgb"], card)
     checkpoint = load_newest(run.checkpoints)
     assert checkpoint is not None

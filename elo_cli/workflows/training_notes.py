@@ -8,6 +8,7 @@ from typing import Any
 from elo_cli.core.files import storage_errors
 from elo_cli.core.settings import Settings
 from elo_cli.engine.loop import StepRecord, Training
+from elo_cli.engine.objective import Objective
 from elo_cli.engine.snapshots import save
 from elo_cli.figures.decoded import decoded_sheet
 from elo_cli.figures.pictures import save_picture
@@ -16,7 +17,7 @@ from elo_cli.run.journal import Journal
 from elo_cli.workflows.monitoring import Look, Monitor
 from elo_cli.workflows.scalars import Scalars
 
-_LOG_EVERY_S = 1.0  # the journal is synced to disk; more lines would slow small steps down
+LOG_EVERY_S = 1.0  # the journal is synced to disk; more lines would slow small steps down
 _MARK = "elo pretrain"
 
 
@@ -35,7 +36,7 @@ class Notes:
 
     def __init__(
         self,
-        training: Training,
+        training: Training[Objective],
         run: RunDirectory,
         settings: Settings,
         card: Mapping[str, Any],
@@ -53,9 +54,9 @@ class Notes:
         """Note a step, look at the held-out videos and save the state when it is time; return what was seen last."""
         done, given = record.step + 1, self._settings
         last = done == given.pretrain.steps
-        if last or record.skipped or time.monotonic() - self._logged > _LOG_EVERY_S:
+        if last or record.skipped or time.monotonic() - self._logged > LOG_EVERY_S:
             self._logged = time.monotonic()
-            self._log.append(_line(record))
+            self._log.append(step_line(record))
             parts = {f"parts/{name}": value for name, value in record.parts.items()}
             self._scalars.add(done, {"loss": record.loss, "lr": record.lr, **parts})
         better = self._monitor is not None and (last or done % given.monitor.every == 0) and self._look(self._monitor, done)
@@ -97,7 +98,8 @@ class Notes:
             self._scalars.add_picture(done, f"decoded/{name}", block)
 
 
-def _line(record: StepRecord) -> dict[str, Any]:
+def step_line(record: StepRecord) -> dict[str, Any]:
+    """Say what a step did, as a line of the log."""
     return {
         "step": record.step + 1,
         "loss": record.loss,

@@ -26,6 +26,7 @@ from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.held_out import gradient
 from elo_cli.engine.hypergradient import by_weights, ignores_size, preconditioned, without_size
 from elo_cli.engine.loop import Training
+from elo_cli.engine.objective import Objective
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers, make_training
 from elo_cli.run.checkpoint import load_newest, save_checkpoint
@@ -139,7 +140,7 @@ class WeightLearning:
         self.values: list[float] = []
         self.passed_over: list[str] = []
         numbers = held_out_videos(settings, videos)
-        self.training: Training = make_training(
+        self.training: Training[Objective] = make_training(
             LossWeights.uniform(terms, _FIRST),
             settings.proxy,
             settings.objective,

@@ -10,7 +10,7 @@ import torch
 from elo_cli.core.clip import MODALITIES, Source
 from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data import transforms
-from elo_cli.data.loader import ClipReader, TrainingClips, evaluation_clips, training_clips
+from elo_cli.data.loader import ClipReader, TrainingClips, training_clips
 from elo_cli.data.records import SegmentRecord
 from elo_cli.data.shard_writer import ShardWriter
 from elo_cli.data.video_set import SHARDS, VideoSet
@@ -189,15 +189,3 @@ def test_rounding_moves_sound_by_a_frame_rather_than_padding_it(tmp_path: Path) 
         assert tensor is not None
         first = min(round(start / 1.5), 6)
         assert torch.equal(tensor, transforms.audio(stored[:, first : first + 3], 3)), start
-
-
-def test_evaluation_sees_the_middle_of_evenly_spread_clips(videos: VideoSet) -> None:
-    reader = ClipReader(videos, CLIP)
-    seen = list(evaluation_clips(reader, videos.videos[:2], Source("rgb"), 3))
-    assert [video.id for video, _ in seen] == ["v00.mp4", "v01.mp4"]
-    video, tensors = seen[0]
-    # Two segments of 14 frames end to end: the middles of thirds are at 4.67, 14 and 23.33.
-    shard, place = videos.shards[video.segments[0].shard], transforms.central_place(20, 26)
-    for tensor, (segment, start) in zip(tensors, ((0, 3), (1, 0), (1, 7)), strict=True):
-        frames = shard.read(video.segments[segment].index, "rgb", start, start + 4)
-        assert torch.equal(tensor, transforms.rgb(frames, place, 16))

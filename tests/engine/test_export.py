@@ -16,7 +16,8 @@ from elo_cli.core.clip import Source
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.train_settings import ClipSettings
-from elo_cli.data.loader import ClipReader, evaluation_clips
+from elo_cli.data.evaluation import Views, evaluation_views
+from elo_cli.data.loader import ClipReader
 from elo_cli.data.transforms import RGB_MEAN, central_place, rgb
 from elo_cli.workflows.material import open_material
 from tests.support.commands import ROOT, SETTINGS, elo, write_films
@@ -48,8 +49,8 @@ def test_two_lines_give_the_features_that_extraction_gives(tmp_path: Path) -> No
         assert done.exit_code == 0, done.stderr
     videos = open_material(tmp_path / "elo/dataset").videos
     reader = ClipReader(videos, ClipSettings(frames=4, stride=1, size=16))  # type: ignore[call-arg]
-    clips = [clip for _, tensors in evaluation_clips(reader, videos.videos, Source("rgb"), 2) for clip in tensors]
-    save_file({"clips": torch.stack(clips)}, tmp_path / "clips.safetensors")
+    clips = list(evaluation_views(reader, videos.videos, Source("rgb"), Views(2)))
+    save_file({"clips": torch.cat(clips)}, tmp_path / "clips.safetensors")
     done = subprocess.run(
         [sys.executable, "-c", TWO_LINES],
         cwd=tmp_path,

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from elo_cli.core.clip import Source
-from elo_cli.data.loader import ClipReader, evaluation_clips
+from elo_cli.data.evaluation import Views, evaluation_views
+from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.extract import TRIVIAL, _colour_histogram, _flow_histogram, _thumbnail, extract, extract_trivial
 from elo_cli.engine.objective import build_encoder
@@ -35,7 +36,7 @@ def trained_a_little() -> nn.Module:
 @pytest.mark.parametrize(("clips", "batch"), [(1, 1), (3, 32), (3, 4), (2, 1), (2, 5)])
 def test_features_are_means_over_clips(videos: VideoSet, reader: ClipReader, clips: int, batch: int) -> None:
     encoder, done = trained_a_little(), []
-    features = extract(encoder, reader, videos.videos, clips=clips, batch=batch, precision=PLAIN, progress=done.append)
+    features = extract(encoder, reader, videos.videos, views=Views(clips), batch=batch, precision=PLAIN, progress=done.append)
     assert features.ids == tuple(video.id for video in videos.videos) and features.labels == (
         "even",
         "odd",
@@ -45,7 +46,7 @@ def test_features_are_means_over_clips(videos: VideoSet, reader: ClipReader, cli
     )
     assert done[-1] == 5 and done == sorted(done) and not encoder.training
     assert features.matrix_ND.dtype == np.float32 and features.matrix_ND.shape == (5, 32)
-    for row, (_, tensors) in enumerate(evaluation_clips(reader, videos.videos, Source("rgb"), clips)):
+    for row, tensors in enumerate(evaluation_views(reader, videos.videos, Source("rgb"), Views(clips))):
         with torch.no_grad():
             wanted = torch.stack([encoder(tensor[None]).vector_BD[0] for tensor in tensors]).mean(0)
         np.testing.assert_allclose(features.matrix_ND[row], wanted, rtol=1e-4, atol=1e-5)
@@ -54,13 +55,13 @@ def test_features_are_means_over_clips(videos: VideoSet, reader: ClipReader, cli
 def test_extraction_changes_no_parameter_or_statistic(videos: VideoSet, reader: ClipReader) -> None:
     encoder = trained_a_little()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    extract(encoder, reader, videos.videos, clips=1, batch=2, precision=PLAIN, progress=lambda done: None)
+    extract(encoder, reader, videos.videos, views=Views(), batch=2, precision=PLAIN, progress=lambda done: None)
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
 
 
 @pytest.mark.parametrize(("kind", "dimensions"), list(zip(TRIVIAL, (48, 192, 32), strict=True)))
 def test_trivial_features(videos: VideoSet, reader: ClipReader, kind: str, dimensions: int) -> None:
-    features = extract_trivial(kind, reader, videos.videos, clips=2)
+    features = extract_trivial(kind, reader, videos.videos, views=Views(2))
     assert features.matrix_ND.shape == (5, dimensions) and np.isfinite(features.matrix_ND).all()
 
 

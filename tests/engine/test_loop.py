@@ -15,6 +15,7 @@ from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import StepRecord, Training
+from elo_cli.engine.objective import Objective
 from elo_cli.engine.optim import learning_rate
 from elo_cli.engine.precision import Precision
 from elo_cli.tasks import all_terms
@@ -40,11 +41,11 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> VideoSet:
     return write_set(tmp_path_factory.mktemp("set"))
 
 
-def new(videos: VideoSet, precision: Precision, settings: ObjectiveSettings = OBJECTIVE) -> Training:
+def new(videos: VideoSet, precision: Precision, settings: ObjectiveSettings = OBJECTIVE) -> Training[Objective]:
     return make_training(videos, WEIGHTS, steps=5, precision=precision, settings=settings)
 
 
-def finish(training: Training) -> tuple[list[StepRecord], dict[str, Tensor]]:
+def finish(training: Training[Objective]) -> tuple[list[StepRecord], dict[str, Tensor]]:
     return list(training.run(0)), {name: value.clone() for name, value in training.tensors().items()}
 
 
@@ -194,7 +195,7 @@ def test_a_checkpoint_of_another_loss_is_refused(videos: VideoSet) -> None:
 EVERY = LossWeights.uniform(all_terms(OBJECTIVE), 0.5)
 
 
-def gradients(training: Training, batch: ClipBatch) -> tuple[StepRecord, dict[str, Tensor]]:
+def gradients(training: Training[Objective], batch: ClipBatch) -> tuple[StepRecord, dict[str, Tensor]]:
     """Take the first step on a batch; return its record and all gradients, before they are cut to a norm."""
     training.objective.train()
     record = training.step(training.send(batch), 0)

@@ -15,6 +15,7 @@ from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import StepRecord, Training
+from elo_cli.engine.objective import Objective
 from elo_cli.tasks import all_terms
 from tests.support.ranks import together
 from tests.support.shards import OBJECTIVE, make_clips, make_objective, make_training, same, write_set
@@ -33,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(tmp_path_factory.mktemp("set") / "set", deaf=(1, 2, 4)).root
 
 
-def training(place: Path, form: str) -> Training:
+def training(place: Path, form: str) -> Training[Objective]:
     settings: ObjectiveSettings = FORMS[form]
     weights = LossWeights.uniform(all_terms(settings), 0.5)
     return make_training(VideoSet(place), weights, steps=4, settings=settings)
@@ -87,7 +88,7 @@ def refusal(place: Path) -> str:
     return caught.value.message
 
 
-def copies(trained: Training) -> dict[str, Tensor]:
+def copies(trained: Training[Objective]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in trained.tensors().items()}
 
 

@@ -45,6 +45,7 @@ from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import Training
+from elo_cli.engine.objective import Objective
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import make_training
 from elo_cli.tasks import all_terms
@@ -103,7 +104,7 @@ def main() -> None:
     sys.exit(dead > 0)
 
 
-def _train(term: Term, settings: Settings, trained: VideoSet, seed: int, *, learns: bool) -> Training:
+def _train(term: Term, settings: Settings, trained: VideoSet, seed: int, *, learns: bool) -> Training[Objective]:
     """Train one term, or make its control."""
     training = make_training(
         LossWeights({term: 1.0}),

@@ -36,6 +36,7 @@ from elo_cli.core.files import write_atomic, write_json
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.settings import Settings
 from elo_cli.core.weights import LossWeights, Term
+from elo_cli.data.evaluation import Views
 from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.extract import extract
@@ -160,7 +161,7 @@ def train(place: Path, name: str, weights: LossWeights | None, settings: Setting
     trained = time.monotonic() - begun
     for which, videos, clips in (("heap", sets[0], 1), ("labelled", sets[1], settings.benchmark.clips)):
         reader = ClipReader(videos, settings.pretrain.clip)
-        features = extract(encoder, reader, videos.videos, clips=clips, batch=settings.extract.batch, precision=precision,
+        features = extract(encoder, reader, videos.videos, views=Views(clips), batch=settings.extract.batch, precision=precision,
                            progress=lambda done: None)  # fmt: skip
         features.save(place / f"{name}.{which}.safetensors")
     told = {"weights": weights.to_names() if weights else None, "failed": failed, "training_s": round(trained, 1)}

@@ -14,6 +14,7 @@ from elo_cli.core.settings import Settings
 from elo_cli.data.loader import training_clips
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import Training
+from elo_cli.engine.objective import Objective
 from elo_cli.nets.blocks import Encoding
 from elo_cli.nets.decoding import Decoding
 from elo_cli.nets.telling import Telling
@@ -63,7 +64,7 @@ class Reached:
 
 
 @torch.no_grad()
-def measure(training: Training, trained: VideoSet, unseen: VideoSet, settings: Settings, seed: int) -> list[Reached]:
+def measure(training: Training[Objective], trained: VideoSet, unseen: VideoSet, settings: Settings, seed: int) -> list[Reached]:
     """Measure the only term of a training's objective.
 
     Args:
@@ -96,7 +97,7 @@ def measure(training: Training, trained: VideoSet, unseen: VideoSet, settings: S
 
 
 def _clips(
-    training: Training, videos: VideoSet, settings: Settings, seed: int
+    training: Training[Objective], videos: VideoSet, settings: Settings, seed: int
 ) -> Iterator[tuple[ClipBatch, Mapping[View, Encoding]]]:
     clips = training_clips(videos, settings.pretrain.clip, training.objective.sources, batch=AMONG, seed=seed)
     for step in range(BATCHES):

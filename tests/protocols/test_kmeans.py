@@ -29,7 +29,7 @@ def test_a_case_worked_by_hand() -> None:
     # Clusters near 0 and near 10; the first is a (2 of 3), the second b (2 of 2).
     train = side([0, 0.1, 0.2, 10, 10.1], "aabbb")
     test = side([0.1, 0.2, 0.15, 9.9, 10.2, 10], "aabbba")
-    result = kmeans.evaluate(train, test, seed=0, runs=3)
+    result = kmeans.evaluate(train, test, seed=0, runs=3).metrics
     assert result["accuracy"] == pytest.approx(4 / 6)  # right: a, a; wrong: b near 0; right: b, b; wrong: a near 10
     assert result["accuracy_std"] == 0
     assert result["accuracy_per_class"] == pytest.approx((2 / 3 + 2 / 3) / 2)
@@ -37,22 +37,25 @@ def test_a_case_worked_by_hand() -> None:
     assert result["purity"] == pytest.approx(4 / 6)
     assert result["clusters"] == 2
     assert (result["unseen_classes"], result["unseen_rows"]) == (0, 0)
+    assert kmeans.evaluate(train, test, seed=0, runs=3).predicted is None  # runs differ
 
 
 def test_majority_comes_from_training_and_upper_bounds_from_the_test() -> None:
     train = side([0, 0.1, 10, 10.1], "aabb")
     test = side([0, 0.1, 10, 10.1], "bbaa")  # exactly the other way round
-    result = kmeans.evaluate(train, test, seed=0)
+    result = kmeans.evaluate(train, test, seed=0).metrics
     assert result["accuracy"] == 0
     assert result["hungarian"] == result["purity"] == result["nmi"] == 1
 
 
 def test_more_clusters_than_classes_help_purity_but_not_the_assignment() -> None:
     rows = [0, 0.1, 5, 5.1, 10, 10.1]
-    result = kmeans.evaluate(side(rows, "aabbaa"), side(rows, "aabbaa"), seed=0, clusters=3)
+    result = kmeans.evaluate(side(rows, "aabbaa"), side(rows, "aabbaa"), seed=0, clusters=3).metrics
     assert result["accuracy"] == result["purity"] == 1
     assert result["hungarian"] == pytest.approx(4 / 6)  # one of the two clusters of a is left over
-    assert kmeans.evaluate(side(rows, "aabbaa"), side(rows, "aabbaa"), seed=0, clusters=1)["accuracy"] == pytest.approx(4 / 6)
+    assert kmeans.evaluate(side(rows, "aabbaa"), side(rows, "aabbaa"), seed=0, clusters=1).metrics["accuracy"] == pytest.approx(
+        4 / 6
+    )
 
 
 def test_against_scikit_learn() -> None:
@@ -67,7 +70,7 @@ def test_against_scikit_learn() -> None:
         label = [max("abcd", key=lambda c, k=k: (np.sum(names[fitted.labels_ == k] == c), -ord(c))) for k in range(4)]
         accuracy = np.mean([label[k] == truth for k, truth in zip(clusters, test.labels, strict=True)])
         runs.append((accuracy, normalized_mutual_info_score(test.labels, clusters)))
-    result = kmeans.evaluate(train, test, seed=5, runs=4)
+    result = kmeans.evaluate(train, test, seed=5, runs=4).metrics
     assert result["accuracy"] == pytest.approx(np.mean([run[0] for run in runs]))
     assert result["accuracy_std"] == pytest.approx(np.std([run[0] for run in runs]))
     assert result["nmi"] == pytest.approx(np.mean([run[1] for run in runs]))
@@ -76,7 +79,7 @@ def test_against_scikit_learn() -> None:
 
 def test_fewer_distinct_rows_than_clusters_are_survived() -> None:
     rows = [0, 0, 0, 1, 1, 1]
-    assert kmeans.evaluate(side(rows, "abcabc"), side(rows, "abcabc"), seed=0, runs=2)["accuracy"] == pytest.approx(1 / 3)
+    assert kmeans.evaluate(side(rows, "abcabc"), side(rows, "abcabc"), seed=0, runs=2).metrics["accuracy"] == pytest.approx(1 / 3)
 
 
 def test_scale_offset_and_seed() -> None:
@@ -85,11 +88,11 @@ def test_scale_offset_and_seed() -> None:
     assert kmeans.evaluate(train, test, seed=3) == first
     assert kmeans.evaluate(train, test, seed=4) != first
     moved = [Features(f.matrix_ND.astype(np.float64) * 1024 + 4096, f.ids, f.labels) for f in (train, test)]
-    assert kmeans.evaluate(*moved, seed=3)["accuracy"] == pytest.approx(first["accuracy"], abs=0.02)
+    assert kmeans.evaluate(*moved, seed=3).metrics["accuracy"] == pytest.approx(first.metrics["accuracy"], abs=0.02)
 
 
 def test_classes_that_training_does_not_have_count_as_wrong() -> None:
-    result = kmeans.evaluate(side([0, 0.1, 10, 10.1], "aabb"), side([0, 10, 0, 10, 10], "abzzy"), seed=0)
+    result = kmeans.evaluate(side([0, 0.1, 10, 10.1], "aabb"), side([0, 10, 0, 10, 10], "abzzy"), seed=0).metrics
     assert result["accuracy"] == pytest.approx(2 / 5)
     assert result["accuracy_per_class"] == pytest.approx(2 / 4)
     assert (result["unseen_classes"], result["unseen_rows"]) == (2, 3)

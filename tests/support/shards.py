@@ -135,7 +135,7 @@ def make_training(
     settings: ObjectiveSettings = OBJECTIVE,
     lr: float = 0.05,
     **more: Any,
-) -> Training:
+) -> Training[Objective]:
     """Build the smallest training run; `more` are further settings of it."""
     objective = make_objective(videos, weights, settings=settings)
     train = TrainSettings(**{"clip": CLIP, "encoder": ENCODER, "steps": steps, "batch": 4, "lr": lr} | more)

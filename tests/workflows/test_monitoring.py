@@ -15,12 +15,14 @@ from torch import Tensor
 
 from elo_cli.config import resolve
 from elo_cli.core.settings import Settings
+from elo_cli.data.evaluation import Views
 from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.export import load_encoder
 from elo_cli.engine.extract import extract
 from elo_cli.engine.formats import FORMATS
 from elo_cli.engine.loop import Training
+from elo_cli.engine.objective import Objective
 from elo_cli.engine.setup import make_training
 from elo_cli.run.checkpoint import load_newest, load_step
 from elo_cli.workflows.judging import measure
@@ -42,7 +44,7 @@ def settings(**monitor: Any) -> Settings:
     return given.model_copy(update={"pretrain": train, "monitor": given.monitor.model_copy(update=monitor)})
 
 
-def training(videos: VideoSet, given: Settings, precision: Any = PLAIN) -> tuple[Training, np.ndarray]:
+def training(videos: VideoSet, given: Settings, precision: Any = PLAIN) -> tuple[Training[Objective], np.ndarray]:
     numbers = held_out(given, videos)
     made = make_training(WEIGHTS, given.pretrain, given.objective, videos, seed=0, precision=precision, without=numbers.tolist())
     return made, numbers
@@ -89,7 +91,7 @@ def test_a_look_is_the_fitness_of_the_encoder_on_the_held_out_videos(videos: Vid
         trained.objective.encoders["rgb"],
         ClipReader(videos, CLIP),
         held,
-        clips=1,
+        views=Views(),
         batch=5,
         precision=PLAIN,
         progress=lambda _: None,

@@ -1,0 +1,81 @@
+"""What a benchmark shows: its plan, its scores, and the paper's tables with what was measured beside."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from elo_cli.core.settings import Settings
+from elo_cli.datasets import LabelledSet
+from elo_cli.run.workspace import Workspace
+from elo_cli.workflows.events import Outcome, Table
+from elo_cli.workflows.paper_tables import paper_table, table_record
+from elo_cli.workflows.representations import Representation
+
+Line = Mapping[str, Any]
+
+
+def planned(
+    labelled: LabelledSet, chosen: Sequence[Representation], rows: Sequence[str], settings: Settings, place: Path
+) -> Outcome:
+    """Say what a benchmark would do."""
+    names = [one.name for one in chosen] + list(rows)
+    result = {
+        "dataset": labelled.name,
+        "videos": len(labelled.videos),
+        "splits": [split.name for split in labelled.splits],
+        "missing": len(labelled.missing),
+        "protocols": list(settings.benchmark.protocols),
+        "representations": [one.record() for one in chosen],
+        "rows": list(rows),
+        "out": str(place),
+    }
+    columns = ("data set", "videos", "splits", "protocols", "of", "into")
+    counts = str(len(labelled.videos)), str(len(labelled.splits))
+    row = (labelled.name, *counts, ", ".join(settings.benchmark.protocols), ", ".join(names), str(place))
+    return Outcome(result, (Table("The benchmark would do", columns, (row,)),))
+
+
+def score_table(lines: Sequence[Line], labelled: LabelledSet, settings: Settings) -> Table:
+    """Show accuracies, a row for each representation and a column for each protocol."""
+    protocols = list(settings.benchmark.protocols)
+    cells: dict[str, dict[str, str]] = {}
+    for line in lines:
+        deviation = "" if line["deviation"] is None else f" ± {100 * line['deviation']:.1f}"
+        cells.setdefault(line["representation"], {})[line["protocol"]] = f"{100 * line['accuracy']:.1f}{deviation}"
+    rows = [(name, *(scores.get(p, scores.get("majority", "")) for p in protocols)) for name, scores in cells.items()]
+    one = lines[-1]
+    seen = "features of a file"
+    if one["frames"] is not None:
+        seen = f"{one['clips']} clip(s) × {one['crops']} crop(s) of {one['frames']}×{one['stride']} frames at {one['size']}²"
+    note = (
+        f"{len(labelled.videos)} videos, {len(labelled.splits)} split(s), mean ± deviation over them; {seen}, {one['average']}"
+        f" averaged; seed {one['seed']}; {one['unreadable_test_videos']} unreadable and {one['missing_videos']} missing videos"
+    )
+    return Table(f"{labelled.name}: accuracy in %", ("representation", *protocols), rows, note)
+
+
+def tables_of_the_paper(number: int, lines: Sequence[Line], workspace: Workspace) -> tuple[Table, Mapping[str, Any]]:
+    """Show a table of the paper, filled with these lines and with what other benchmarks of the workspace measured.
+
+    Args:
+        number: 1 to 4.
+        lines: of this benchmark; where others say something of the same encoder, these count.
+        workspace: whose other results are read.
+    """
+    datasets = {line["dataset"] for line in lines} | ({"hmdb51", "ucf101"} if number == 2 else set())
+    before = [line for line in _measured(workspace) if line["dataset"] in datasets]
+    together = [*before, *lines]
+    return paper_table(number, together), table_record(number, together)
+
+
+def _measured(workspace: Workspace) -> list[Line]:
+    """Read the results of all benchmarks of a workspace, the oldest first; what cannot be read is none."""
+    found: list[tuple[float, list[Line]]] = []
+    for path in workspace.root.glob("benchmark-*/result.json"):
+        try:
+            document = json.loads(path.read_text())
+            found.append((path.stat().st_mtime, [line for line in document["results"] if "representation" in line]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return [line for _, lines in sorted(found, key=lambda each: each[0]) for line in lines]

@@ -1,0 +1,188 @@
+"""Features and labels → scores: each protocol on each split, with everything that must be known to compare a number."""
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from elo_cli.core.errors import DataError
+from elo_cli.core.features import Features
+from elo_cli.core.seeds import derive
+from elo_cli.core.settings import Settings
+from elo_cli.datasets import LabelledSet, Split
+from elo_cli.engine.export import LoadedEncoder
+from elo_cli.protocols import SHELF as PROTOCOLS
+from elo_cli.protocols import Scores
+from elo_cli.workflows.representations import Representation
+
+# Shares of all test videos: of one that cannot be read no class is known, so that it counts as wrong.
+_SHARES = ("accuracy", "accuracy_top5", "clip_accuracy", "recall_")
+_COUNTS = ("unreadable", "test_videos", "train_videos", "unread_train_videos")
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """What a protocol says of one representation on one split, all test videos counted.
+
+    Attributes:
+        split: its name.
+        metrics: by name.
+        per_class: the share of the test videos of each class that are classified rightly; empty where no class is predicted.
+        confusion: for each class how many of its test videos are taken for which; `None` counts the unreadable ones.
+        details: what is no single number.
+    """
+
+    split: str
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, float] = field(default_factory=dict)
+    confusion: Mapping[str, Mapping[str | None, int]] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON, without the confusion, which `confusion_record` has."""
+        told: dict[str, Any] = {"split": self.split, **self.metrics}
+        for name, more in (("per_class", self.per_class), ("details", self.details)):
+            told |= {name: dict(more)} if more else {}
+        return told
+
+
+def score_split(features: Features, protocol: str, split: Split, labelled: LabelledSet, settings: Settings) -> SplitScores:
+    """Score features by a protocol that looks at features alone.
+
+    Args:
+        features: of the readable videos of the set, with labels and groups.
+        protocol: an entry of `elo_cli/protocols` that has `evaluate`.
+        split: which rows train, and which test.
+        labelled: the set.
+        settings: those of `benchmark` that are the protocol's, and the seed.
+
+    Raises:
+        DataError: a side has no readable video.
+    """
+    readable = set(features.ids)
+    train, test = (features.rows([name for name in side if name in readable]) for side in (split.train, split.test))
+    check_sides(len(train), len(test), split)
+    scores: Scores = PROTOCOLS.take(protocol).evaluate(
+        train, test, seed=derive(settings.seed, protocol), **own_settings(protocol, settings)
+    )
+    return counted(scores, test.ids, split, labelled, unread_train=len(split.train) - len(train))
+
+
+def check_sides(train: int, test: int, split: Split) -> None:
+    """Make sure that both sides of a split have readable videos.
+
+    Raises:
+        DataError: one has none.
+    """
+    if not train or not test:
+        side = "training" if not train else "test"
+        hint = "failures.jsonl of the prepared set says why videos were not readable; features of a file may be of other videos."
+        raise DataError(f"Split {split.name} has no readable video on its {side} side.", hint=hint)
+
+
+def own_settings(protocol: str, settings: Settings) -> dict[str, Any]:
+    """Return the section of `benchmark` that has a protocol's name, as keywords; nothing where there is none."""
+    section = getattr(settings.benchmark, protocol.replace("-", "_"), None)
+    return {} if section is None else section.model_dump()
+
+
+def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: LabelledSet, *, unread_train: int) -> SplitScores:
+    """Let test videos that cannot be read count as wrong, and count classes.
+
+    Args:
+        scores: of the readable test videos.
+        ids: which these are, in the order of `scores.predicted`.
+        split: all that should be there.
+        labelled: the set, which knows the labels.
+        unread_train: training videos that could not be read.
+    """
+    share = len(ids) / len(split.test)
+    metrics = {name: value * share if name.startswith(_SHARES) else value for name, value in scores.metrics.items()}
+    counts = {"test_videos": len(split.test), "unreadable": len(split.test) - len(ids)}
+    counts |= {"train_videos": len(split.train), "unread_train_videos": unread_train}
+    metrics |= {name: float(count) for name, count in counts.items()}
+    if scores.predicted is None:
+        return SplitScores(split.name, metrics, details=scores.details)
+    labels = {video.id: video.label for video in labelled.videos}
+    taken: dict[str, str | None] = dict(zip(ids, scores.predicted, strict=True))
+    confusion: dict[str, Counter[str | None]] = {label: Counter() for label in sorted({labels[name] for name in split.test})}
+    for name in split.test:
+        confusion[labels[name]][taken.get(name)] += 1
+    per_class = {label: row[label] / sum(row.values()) for label, row in confusion.items()}
+    metrics["accuracy_per_class"] = float(np.mean(list(per_class.values())))
+    return SplitScores(split.name, metrics, per_class, confusion, scores.details)
+
+
+def majority(labelled: LabelledSet) -> list[SplitScores]:
+    """What always answering the commonest class of the training side would get."""
+    labels = {video.id: video.label for video in labelled.videos}
+    found = []
+    for split in labelled.splits:
+        commonest = Counter(labels[name] for name in split.train).most_common(1)[0][0]
+        answers = Scores({"accuracy": float(np.mean([labels[name] == commonest for name in split.test]))})
+        found.append(counted(answers, split.test, split, labelled, unread_train=0))
+    return found
+
+
+def result_line(
+    one: Representation,
+    protocol: str,
+    scores: Sequence[SplitScores],
+    labelled: LabelledSet,
+    like: LoadedEncoder | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Say everything that must be known to compare a number with another.
+
+    Args:
+        one: what was scored.
+        protocol: by what.
+        scores: on each split.
+        labelled: of which set.
+        like: the encoder whose clips were looked at; None for a file of features, which does not tell.
+        settings: how.
+    """
+    given, accuracies = settings.benchmark, [each.metrics["accuracy"] for each in scores]
+    common = set.intersection(*(set(each.metrics) for each in scores)) - set(_COUNTS)
+    clip = None if like is None else like.clip
+    averaged = given.average if protocol in ("linear", "low-label", "finetune") else "features"
+    return {
+        "representation": one.name,
+        "row": one.row,
+        "dataset": labelled.name,
+        "protocol": protocol,
+        "accuracy": float(np.mean(accuracies)),
+        "deviation": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "metrics": {name: float(np.mean([each.metrics[name] for each in scores])) for name in sorted(common)},
+        "splits": [each.record() for each in scores],
+        "details": _details(scores),
+        "missing_videos": len(labelled.missing),
+        "unreadable_test_videos": int(sum(each.metrics["unreadable"] for each in scores)),
+        "frames": clip and clip.frames,
+        "stride": clip and clip.stride,
+        "fps": None if like is None else like.card["input"]["fps"],
+        "size": clip and clip.size,
+        "clips": None if one.features is not None else given.clips,
+        "crops": None if one.features is not None else given.crops,
+        "average": averaged if one.features is None else "as in the file",
+        "seed": settings.seed,
+        "encoder": one.digest,
+        "search": one.search,
+    }
+
+
+def _details(scores: Sequence[SplitScores]) -> dict[str, Any]:
+    """Average curves over splits, point by point, where all have as many; that of each split stands with it."""
+    curves = [each.details["curve"] for each in scores if "curve" in each.details]
+    if len(curves) < len(scores) or len({len(curve) for curve in curves}) > 1:
+        return {}
+    points = []
+    for same in zip(*curves, strict=True):
+        runs = [run for point in same for run in point["runs"]]
+        deviation = statistics.stdev(runs) if len(runs) > 1 else None
+        labels = round(statistics.mean(point["labels"] for point in same))  # splits may differ by a few videos
+        points.append({"labels": labels, "accuracy": float(np.mean(runs)), "deviation": deviation})
+    return {"curve": points}
