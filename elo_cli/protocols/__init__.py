@@ -54,12 +54,15 @@ class Scores:
         metrics: by name, in the order in which to show them; shares in [0, 1] of the test rows, larger is better, unless the
             entry says otherwise.
         predicted: the class that is given to each test row, in order; None where the protocol gives none, or several.
-        details: what is no single number, such as a curve; plain JSON.
+        details: what is no single number; plain JSON. A `curve` is a list of points, each with `labels`, `accuracy`,
+            `deviation` (or None) and `runs`.
+        shares: which metrics are shares of all test rows, so that a row that could not be read lowers them.
     """
 
     metrics: Mapping[str, float]
     predicted: tuple[str, ...] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    shares: tuple[str, ...] = ("accuracy", "accuracy_top5", "clip_accuracy")
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,30 @@ def standardised(train: "Features", test: "Features") -> Sides:
     sides = checked(train, test)
     mean_D, factor_D = standard(sides.train_ND)
     return replace(sides, train_ND=(sides.train_ND - mean_D) * factor_D, test_MD=(sides.test_MD - mean_D) * factor_D)
+
+
+def video_scores(softmax_MVC: "np.ndarray", test_M: "np.ndarray") -> tuple[dict[str, float], "np.ndarray"]:
+    """Score a classifier by what it says of each view; a video's class is that of the largest mean over its views.
+
+    Args:
+        softmax_MVC: of V views of each test row, over the C classes of training.
+        test_M: the class of each row; one of C or more is that of no class, and never right.
+
+    Returns:
+        `accuracy` (video@1), `accuracy_top5`, `accuracy_per_class`, and `clip_accuracy` (clip@1: the share of single views
+        that are right), in [0, 1]; and the class that is given to each row, (M,).
+    """
+    import numpy as np
+
+    ranked_MC = np.argsort(-softmax_MVC.mean(axis=1), axis=1, kind="stable")
+    correct_M = ranked_MC[:, 0] == test_M
+    metrics = {
+        "accuracy": float(correct_M.mean()),
+        "accuracy_top5": float((ranked_MC[:, :5] == test_M[:, None]).any(axis=1).mean()),
+        "accuracy_per_class": mean_per_class(correct_M, test_M),
+        "clip_accuracy": float(np.mean(softmax_MVC.argmax(axis=2) == test_M[:, None])),
+    }
+    return metrics, ranked_MC[:, 0]
 
 
 def mean_per_class(correct_M: "np.ndarray", test_M: "np.ndarray") -> float:

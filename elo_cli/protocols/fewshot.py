@@ -76,9 +76,9 @@ def evaluate(
             metrics[f"interval_{count}shot"] = float(1.96 * share_E.std(ddof=1) / math.sqrt(episodes))
             drawn[str(count)] = len(able)
     first = {"accuracy": metrics[f"accuracy_{shots[0]}shot"]}
-    return Scores(
-        first | metrics | {"ways": float(ways), "episodes": float(episodes)} | sides.unseen(), details={"classes": drawn}
-    )
+    counts = {"ways": float(ways), "episodes": float(episodes)}
+    # Means over episodes, which a row that could not be read does not lower: it is not asked.
+    return Scores(first | metrics | counts | sides.unseen(), details={"classes": drawn}, shares=())
 
 
 def _episode(

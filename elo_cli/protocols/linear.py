@@ -7,13 +7,12 @@ chosen by stratified cross-validation inside the training side alone, which part
 Shape legend: M test videos, V views of each, C classes.
 """
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from elo_cli.core.errors import DataError
 from elo_cli.core.features import Features
 from elo_cli.core.seeds import derive
-from elo_cli.protocols import Scores, checked, mean_per_class
+from elo_cli.protocols import Scores, checked, video_scores
 from elo_cli.vectors.layer import GRID, Layer, Recipe
 
 
@@ -59,16 +58,8 @@ def evaluate(
     with threadpool_limits(limits=1):
         layer = Layer.fit(train.views, sides.train_N, train.groups, recipe, derive(seed, "linear") % 2**32)
         softmax_MVC = layer.probabilities(test.views, sides.seen)
-    ranked_MC = np.argsort(-softmax_MVC.mean(axis=1), axis=1, kind="stable")
-    correct_M = ranked_MC[:, 0] == sides.test_M
-    metrics = {
-        "accuracy": float(correct_M.mean()),
-        "accuracy_top5": float((ranked_MC[:, :5] == sides.test_M[:, None]).any(axis=1).mean()),
-        "accuracy_per_class": mean_per_class(correct_M, sides.test_M),
-        "clip_accuracy": float(np.mean(softmax_MVC.argmax(axis=2) == sides.test_M[:, None])),
-        "c": layer.c,
-        "cross_validated": float(layer.c_accuracy is not None),
-    }
+    metrics, predicted_M = video_scores(softmax_MVC, sides.test_M)
+    metrics |= {"c": layer.c, "cross_validated": float(layer.c_accuracy is not None)}
     if layer.c_accuracy is not None:
         metrics |= {"c_accuracy": layer.c_accuracy, "grouped": float(layer.grouped)}
-    return Scores(metrics | {"converged": float(layer.converged)} | sides.unseen(), sides.names(ranked_MC[:, 0]))
+    return Scores(metrics | {"converged": float(layer.converged)} | sides.unseen(), sides.names(predicted_M))

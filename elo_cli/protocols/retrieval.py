@@ -45,7 +45,7 @@ def evaluate(train: Features, test: Features, *, seed: int) -> Scores:
         "map": float(precision_M.mean()),
         "accuracy_per_class": mean_per_class(correct_M, sides.test_M),
     }
-    return Scores(metrics | sides.unseen(), sides.names(sides.train_N[nearest_M]))
+    return Scores(metrics | sides.unseen(), sides.names(sides.train_N[nearest_M]), shares=("accuracy", "map", *recalls))
 
 
 def _rank(sides: Sides) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ several processes train together, all call `finetune_split`; rank 0 alone reads 
 
 import copy
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from elo_cli import dist
-from elo_cli.core.errors import DataError, Stopped, TrainingError
+from elo_cli.core.errors import DataError
 from elo_cli.core.files import write_json
 from elo_cli.core.seeds import derive
 from elo_cli.core.settings import Settings
@@ -27,21 +26,18 @@ from elo_cli.datasets import LabelledSet, Split
 from elo_cli.engine.classifier import Classifier, class_shares, make_finetuning
 from elo_cli.engine.export import LoadedEncoder
 from elo_cli.engine.extract import extract
-from elo_cli.engine.loop import StepRecord, Training
+from elo_cli.engine.loop import Training
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers
-from elo_cli.engine.snapshots import resume, save
 from elo_cli.protocols import Scores
 from elo_cli.protocols.finetune import score_shares
 from elo_cli.run.directory import RunDirectory
-from elo_cli.run.journal import Journal
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.labelled_features import LabelledFeatures
+from elo_cli.workflows.labelled_training import train_on
 from elo_cli.workflows.material import Material
-from elo_cli.workflows.ranks import check
 from elo_cli.workflows.representations import Representation
 from elo_cli.workflows.scoring import SplitScores, check_sides, counted
-from elo_cli.workflows.training_notes import LOG_EVERY_S, step_line
 
 _CHOICE_PARTS = 5  # a fifth of the training side is what a learning rate is chosen by
 
@@ -199,36 +195,8 @@ def _trained(
         precision=precision,
         without=without,
     )
-    if not dist.rank():
-        folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = resume(training, folder / "checkpoints")
-    if checkpoint is not None and training.done < training.settings.steps:
-        job.watch.note(f"{stage}: going on from step {training.done}.")
-    _run(training, job, folder, stage)
+    train_on(training, folder, job.settings, stage, job.watch)
     return training
-
-
-def _run(training: Training[Classifier], job: _Job, folder: Path, stage: str) -> None:
-    """Take the steps that are left; rank 0 writes them down and saves."""
-    settings, log, logged = training.settings, Journal(folder / "log.jsonl"), 0.0
-    record: StepRecord | None = None
-    job.watch.start(stage, settings.steps, "step")
-    try:
-        for record in training.run(loader_workers(job.settings.machine, training.precision)):
-            last = training.done == settings.steps
-            if not dist.rank():
-                if last or record.skipped or time.monotonic() - logged > LOG_EVERY_S:
-                    logged = time.monotonic()
-                    log.append(step_line(record))
-                if last or training.done % settings.checkpoint_every == 0:
-                    save(training, folder / "checkpoints", record)
-            job.watch.advance(stage, training.done, {"loss": record.loss})
-            check(job.watch, training.precision)
-    except (Stopped, TrainingError):
-        if record is not None and not dist.rank():
-            save(training, folder / "checkpoints", record)
-        raise
-    job.watch.finish(stage)
 
 
 def _shares(job: _Job, training: Training[Classifier], videos: Sequence[Video], precision: Precision, stage: str) -> np.ndarray:

@@ -18,8 +18,6 @@ from elo_cli.protocols import SHELF as PROTOCOLS
 from elo_cli.protocols import Scores
 from elo_cli.workflows.representations import Representation
 
-# Shares of all test videos: of one that cannot be read no class is known, so that it counts as wrong.
-_SHARES = ("accuracy", "accuracy_top5", "clip_accuracy", "recall_")
 _COUNTS = ("unreadable", "test_videos", "train_videos", "unread_train_videos")
 
 
@@ -90,7 +88,7 @@ def own_settings(protocol: str, settings: Settings) -> dict[str, Any]:
 
 
 def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: LabelledSet, *, unread_train: int) -> SplitScores:
-    """Let test videos that cannot be read count as wrong, and count classes.
+    """Let test videos that cannot be read count as wrong, as no class of theirs is known, and count classes.
 
     Args:
         scores: of the readable test videos.
@@ -100,12 +98,13 @@ def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: Labelled
         unread_train: training videos that could not be read.
     """
     share = len(ids) / len(split.test)
-    metrics = {name: value * share if name.startswith(_SHARES) else value for name, value in scores.metrics.items()}
+    metrics = {name: value * share if name in scores.shares else value for name, value in scores.metrics.items()}
+    details = {**scores.details, **({"curve": _lowered(scores.details["curve"], share)} if "curve" in scores.details else {})}
     counts = {"test_videos": len(split.test), "unreadable": len(split.test) - len(ids)}
     counts |= {"train_videos": len(split.train), "unread_train_videos": unread_train}
     metrics |= {name: float(count) for name, count in counts.items()}
     if scores.predicted is None:
-        return SplitScores(split.name, metrics, details=scores.details)
+        return SplitScores(split.name, metrics, details=details)
     labels = {video.id: video.label for video in labelled.videos}
     taken: dict[str, str | None] = dict(zip(ids, scores.predicted, strict=True))
     confusion: dict[str, Counter[str | None]] = {label: Counter() for label in sorted({labels[name] for name in split.test})}
@@ -113,7 +112,20 @@ def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: Labelled
         confusion[labels[name]][taken.get(name)] += 1
     per_class = {label: row[label] / sum(row.values()) for label, row in confusion.items()}
     metrics["accuracy_per_class"] = float(np.mean(list(per_class.values())))
-    return SplitScores(split.name, metrics, per_class, confusion, scores.details)
+    return SplitScores(split.name, metrics, per_class, confusion, details)
+
+
+def _lowered(curve: Sequence[Mapping[str, Any]], share: float) -> list[dict[str, Any]]:
+    """Let the test videos that cannot be read count as wrong at each point of a curve."""
+    return [
+        {
+            **point,
+            "accuracy": point["accuracy"] * share,
+            "deviation": None if point["deviation"] is None else point["deviation"] * share,
+            "runs": [run * share for run in point["runs"]],
+        }
+        for point in curve
+    ]
 
 
 def majority(labelled: LabelledSet) -> list[SplitScores]:
