@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 SHARED = ROOT / ".nox" / "shared"
 MINIMUMS = ROOT / ".nox" / "minimums-shared"
-MEASURED = ["preprocessing", "training", "engine", "gpu", "fitness", "searching"]  # files of tests/perf
+MEASURED = ["preprocessing", "training", "engine", "gpu", "fitness", "searching", "benchmarks"]  # files of tests/perf
 
 
 def locked(package: str) -> str:
@@ -117,7 +117,7 @@ def minimums(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False)
 @nox.parametrize("what", MEASURED, ids=MEASURED)
 def perf(session: nox.Session, what: str) -> None:
-    """Measure preprocessing, training, fitness measures and searches; needs a quiet machine (docs/speed.md)."""
+    """Measure preprocessing, training, fitness measures, searches and benchmarks; needs a quiet machine (docs/speed.md)."""
     run(session, shared(session), "python", "-m", f"tests.perf.{what}", *session.posargs)
 
 

@@ -86,7 +86,7 @@ def _accuracy(labelled: Features, reason: str | None) -> dict[str, float]:
         for train, test in folds.split(labelled.matrix_ND, label_N):
             sides = [labelled.rows([labelled.ids[row] for row in rows]) for rows in (train, test)]
             for name, found in scores.items():
-                found.append(PROTOCOLS.take(name).evaluate(*sides, seed=repeat)["accuracy"])
+                found.append(PROTOCOLS.take(name).evaluate(*sides, seed=repeat).metrics["accuracy"])
     return {name: float(np.mean(found)) for name, found in scores.items()}
 
 
