@@ -4,13 +4,15 @@
     NAME.npy, .npz     as NumPy saves them; never a pickle inside
     NAME.csv           numbers between commas, a line for each row; a first line of names is passed over
 
-A plain matrix has N rows (videos) × D columns (features); a file of several arrays is asked for one by name.
+A plain matrix has N rows (videos) × D columns (features); a file of several arrays is asked for one by name. Beside it
+may lie NAME.ids.txt, which names the video of each row, one a line.
 """
 
 import csv
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ def read_features(path: Path, *, array: str | None = None, labels: Path | None =
             stand in for labels of the file's own.
 
     Returns:
-        N × D features, in the file's own precision. Where there are no ids, rows are called `row 1`, `row 2`, ….
+        N × D features, in the file's own precision. Where nothing names them, rows are called `row 1`, `row 2`, ….
 
     Raises:
         UsageError: the ending is unknown, or the file has several arrays and none is named, or not that one.
@@ -52,12 +54,11 @@ def read_features(path: Path, *, array: str | None = None, labels: Path | None =
         features = Features.load(path)
     else:
         matrix_ND = _matrix(path, ending, array)
-        rows = len(matrix_ND)
-        features = Features(matrix_ND, tuple(f"row {row + 1}" for row in range(rows)), (None,) * rows)
+        features = Features(matrix_ND, _ids(path, len(matrix_ND)), (None,) * len(matrix_ND))
     _check_finite(features, path)
     if labels is None:
         return features
-    return Features(features.matrix_ND, features.ids, _labels(labels, len(features)))
+    return replace(features, labels=_labels(labels, len(features)))
 
 
 def _matrix(path: Path, ending: str, array: str | None) -> np.ndarray:
@@ -156,6 +157,21 @@ def _check_finite(features: Features, path: Path) -> None:
             f"{len(broken)} of {len(features)} rows of {path} hold NaN or infinite features, such as {features.ids[broken[0]]}.",
             hint="The encoder diverged or a video is damaged; extract the features again from a sound checkpoint.",
         )
+
+
+def _ids(path: Path, rows: int) -> tuple[str, ...]:
+    """Read what names the rows of a plain matrix, or number them."""
+    names = path.with_suffix(".ids.txt")
+    if not names.is_file():
+        return tuple(f"row {row + 1}" for row in range(rows))
+    with _damage(names):
+        lines = tuple(names.read_text(encoding="utf-8").splitlines())
+    if len(lines) != rows or len(set(lines)) != rows:
+        raise DataError(
+            f"{names} has {len(lines)} lines, {len(set(lines))} different ones, for {rows} rows of {path}.",
+            hint="Name the video of each row, one a line, in the order of the rows.",
+        )
+    return lines
 
 
 def _labels(path: Path, rows: int) -> tuple[str | None, ...]:

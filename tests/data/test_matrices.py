@@ -155,3 +155,17 @@ def test_no_file_and_no_known_ending(tmp_path: Path) -> None:
         with pytest.raises(kind) as caught:
             read_features(tmp_path / name)
         assert isinstance(caught.value, EloError) and caught.value.hint
+
+
+def test_a_file_beside_a_plain_matrix_names_its_rows(tmp_path: Path) -> None:
+    np.save(tmp_path / "theirs.npy", np.eye(3))
+    assert read_features(tmp_path / "theirs.npy").ids == ("row 1", "row 2", "row 3")
+    (tmp_path / "theirs.ids.txt").write_text("walk/a b.mp4\nrun/ü.mp4\nrun/c.mp4\n")
+    assert read_features(tmp_path / "theirs.npy").ids == ("walk/a b.mp4", "run/ü.mp4", "run/c.mp4")
+    for wrong in ("a\nb\n", "a\nb\nb\n", "a\nb\nc\nd\n"):
+        (tmp_path / "theirs.ids.txt").write_text(wrong)
+        with pytest.raises(DataError, match="different ones, for 3 rows"):
+            read_features(tmp_path / "theirs.npy")
+    (tmp_path / "theirs.ids.txt").write_bytes(b"\xff\n\xfe\n\xfd\n")
+    with pytest.raises(DataError, match="is no text"):
+        read_features(tmp_path / "theirs.npy")
