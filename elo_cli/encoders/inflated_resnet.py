@@ -17,6 +17,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from elo_cli.data.transforms import RGB_DEVIATION, RGB_MEAN
 from elo_cli.nets.blocks import Encoding, add_stages, run_stages, start_residual
+from elo_cli.nets.video_resnet import projection
 
 # Mean and standard deviation of ImageNet, as in torchvision's image models.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -45,7 +46,7 @@ def _convolution(channels: int, out: int, side: int, stride: int, frames: int) -
 
 
 def _shortcut(channels: int, out: int, stride: int) -> nn.Module:
-    return nn.Sequential(nn.Conv3d(channels, out, 1, (1, stride, stride), bias=False), nn.BatchNorm3d(out))
+    return projection(channels, out, (1, stride, stride))
 
 
 class Encoder(nn.Module):

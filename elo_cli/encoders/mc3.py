@@ -4,15 +4,9 @@ Built of torchvision's own blocks, so that at depth 18 and width 64 its paramete
 shapes of torchvision's `mc3_18`, the classifier `fc` aside. Clips have any number of channels, and keep all their frames.
 """
 
-from torch import Tensor, nn
-from torchvision.models.video.resnet import BasicBlock, Bottleneck
+from torch import nn
 
-from elo_cli.nets.blocks import Encoding, add_stages, run_stages, start_residual
-
-
-# Plain Conv3d both, not torchvision's subclasses: `Precision.place` guards plain ones where bf16 is wrong on processors.
-def _over_time(channels: int, out: int, middle: int, stride: int = 1) -> nn.Module:
-    return nn.Conv3d(channels, out, 3, stride, 1, bias=False)
+from elo_cli.nets.video_resnet import VideoResNet, full_convolution, projection, stem_over_time
 
 
 def _within_frames(channels: int, out: int, middle: int, stride: int = 1) -> nn.Module:
@@ -20,10 +14,10 @@ def _within_frames(channels: int, out: int, middle: int, stride: int = 1) -> nn.
 
 
 def _shortcut(channels: int, out: int, stride: int) -> nn.Module:
-    return nn.Sequential(nn.Conv3d(channels, out, 1, (1, stride, stride), bias=False), nn.BatchNorm3d(out))
+    return projection(channels, out, (1, stride, stride))
 
 
-class Encoder(nn.Module):
+class Encoder(VideoResNet):
     """Encode a clip (B, C, T, H, W).
 
     Args:
@@ -33,18 +27,5 @@ class Encoder(nn.Module):
     """
 
     def __init__(self, channels: int, depth: int, width: int) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv3d(channels, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False), nn.BatchNorm3d(width), nn.ReLU(inplace=True)
-        )
-        kind = Bottleneck if depth == 50 else BasicBlock
-
-        def block(inputs: int, planes: int, stride: int, shortcut: nn.Module | None) -> nn.Module:
-            made: nn.Module = kind(inputs, planes, _over_time if planes == width else _within_frames, stride, shortcut)
-            return made
-
-        add_stages(self, block, _shortcut, depth, width, kind.expansion)
-        start_residual(self)
-
-    def forward(self, clip_BCTHW: Tensor) -> Encoding:
-        return run_stages(self, self.stem(clip_BCTHW))
+        stem = stem_over_time(channels, width)
+        super().__init__(stem, lambda planes: full_convolution if planes == width else _within_frames, _shortcut, depth, width)

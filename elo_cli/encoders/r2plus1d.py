@@ -4,17 +4,13 @@ Built of torchvision's own blocks, so that at depth 18 and width 64 its paramete
 shapes of torchvision's `r2plus1d_18`, the classifier `fc` aside.
 """
 
-from torch import Tensor, nn
-from torchvision.models.video.resnet import BasicBlock, Bottleneck, Conv2Plus1D
+from torch import nn
+from torchvision.models.video.resnet import Conv2Plus1D
 
-from elo_cli.nets.blocks import Encoding, add_stages, run_stages, start_residual
-
-
-def _shortcut(channels: int, out: int, stride: int) -> nn.Module:
-    return nn.Sequential(nn.Conv3d(channels, out, 1, stride, bias=False), nn.BatchNorm3d(out))
+from elo_cli.nets.video_resnet import VideoResNet, projection
 
 
-class Encoder(nn.Module):
+class Encoder(VideoResNet):
     """Encode a clip (B, C, T, H, W).
 
     Args:
@@ -24,9 +20,8 @@ class Encoder(nn.Module):
     """
 
     def __init__(self, channels: int, depth: int, width: int) -> None:
-        super().__init__()
         middle = max(1, 45 * width // 64)  # torchvision's 45 at full width keeps the parameters of a full 3D kernel
-        self.stem = nn.Sequential(
+        stem = nn.Sequential(
             nn.Conv3d(channels, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
             nn.BatchNorm3d(middle),
             nn.ReLU(inplace=True),
@@ -34,14 +29,4 @@ class Encoder(nn.Module):
             nn.BatchNorm3d(width),
             nn.ReLU(inplace=True),
         )
-        kind = Bottleneck if depth == 50 else BasicBlock
-
-        def block(inputs: int, planes: int, stride: int, shortcut: nn.Module | None) -> nn.Module:
-            made: nn.Module = kind(inputs, planes, Conv2Plus1D, stride, shortcut)
-            return made
-
-        add_stages(self, block, _shortcut, depth, width, kind.expansion)
-        start_residual(self)
-
-    def forward(self, clip_BCTHW: Tensor) -> Encoding:
-        return run_stages(self, self.stem(clip_BCTHW))
+        super().__init__(stem, lambda planes: Conv2Plus1D, projection, depth, width)

@@ -4,22 +4,10 @@ Built of torchvision's own blocks, so that at depth 18 and width 64 its paramete
 shapes of torchvision's `r3d_18`, the classifier `fc` aside.
 """
 
-from torch import Tensor, nn
-from torchvision.models.video.resnet import BasicBlock, Bottleneck
-
-from elo_cli.nets.blocks import Encoding, add_stages, run_stages, start_residual
+from elo_cli.nets.video_resnet import VideoResNet, full_convolution, projection, stem_over_time
 
 
-def _convolution(channels: int, out: int, middle: int, stride: int = 1) -> nn.Module:
-    # A plain Conv3d, not torchvision's subclass: `Precision.place` guards plain ones where bf16 is wrong on processors.
-    return nn.Conv3d(channels, out, 3, stride, 1, bias=False)
-
-
-def _shortcut(channels: int, out: int, stride: int) -> nn.Module:
-    return nn.Sequential(nn.Conv3d(channels, out, 1, stride, bias=False), nn.BatchNorm3d(out))
-
-
-class Encoder(nn.Module):
+class Encoder(VideoResNet):
     """Encode a clip (B, C, T, H, W).
 
     Args:
@@ -29,18 +17,4 @@ class Encoder(nn.Module):
     """
 
     def __init__(self, channels: int, depth: int, width: int) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv3d(channels, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False), nn.BatchNorm3d(width), nn.ReLU(inplace=True)
-        )
-        kind = Bottleneck if depth == 50 else BasicBlock
-
-        def block(inputs: int, planes: int, stride: int, shortcut: nn.Module | None) -> nn.Module:
-            made: nn.Module = kind(inputs, planes, _convolution, stride, shortcut)
-            return made
-
-        add_stages(self, block, _shortcut, depth, width, kind.expansion)
-        start_residual(self)
-
-    def forward(self, clip_BCTHW: Tensor) -> Encoding:
-        return run_stages(self, self.stem(clip_BCTHW))
+        super().__init__(stem_over_time(channels, width), lambda planes: full_convolution, projection, depth, width)

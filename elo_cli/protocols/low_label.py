@@ -43,14 +43,11 @@ def evaluate(train: Features, test: Features, *, seed: int, counts: tuple[int, .
         DataError: as the shelf's contract says, or training has one class only.
         UsageError: a setting is out of its range.
     """
-    if seeds < 1 or (counts is not None and (not counts or min(counts) < 1)):
-        raise UsageError(f"counts={counts}, seeds={seeds} cannot be.", hint="Counts and seeds are 1 or more.")
     sides = checked(train, test)
     if sides.seen < 2:
         raise DataError(f"All training rows have the label '{sides.classes[0]}'.", hint="Give at least two classes.")
-    asked = _halves(len(train), sides.seen) if counts is None else sorted(set(counts))
-    kept = [count for count in asked if sides.seen <= count < len(train)]
-    orders = [_order(sides.train_N, numpy_generator(seed, "low-label", draw)) for draw in range(seeds)]
+    kept, left_out = kept_counts(counts, len(train), sides.seen)
+    orders = draws(sides.train_N, seeds, seed)
     with threadpool_limits(limits=1):
         curve = [_point(train, test, sides, [order_N[:count] for order_N in orders], seed)[0] for count in kept]
         last, predicted_M = _point(train, test, sides, [np.arange(len(train))], seed)
@@ -61,8 +58,36 @@ def evaluate(train: Features, test: Features, *, seed: int, counts: tuple[int, .
         "labels": float(len(train)),
         "draws": float(seeds),
     }
-    left_out = [count for count in asked if count not in kept and count != len(train)]
     return Scores(metrics | sides.unseen(), sides.names(predicted_M), {"curve": curve, "left_out": left_out})
+
+
+def kept_counts(counts: tuple[int, ...] | None, rows: int, classes: int) -> tuple[list[int], list[int]]:
+    """Return the numbers of labels to learn from, ascending, without that of all rows; and those that are left out.
+
+    Args:
+        counts: asked for; None for rows, rows // 2, rows // 4, ….
+        rows: N.
+        classes: below their number no count is kept.
+
+    Raises:
+        UsageError: a count is less than 1.
+    """
+    if counts is not None and (not counts or min(counts) < 1):
+        raise UsageError(f"counts={counts} cannot be.", hint="Each number of labels is 1 or more.")
+    asked = _halves(rows, classes) if counts is None else sorted(set(counts))
+    kept = [count for count in asked if classes <= count < rows]
+    return kept, [count for count in asked if count not in kept and count != rows]
+
+
+def draws(label_N: np.ndarray, seeds: int, seed: int) -> list[np.ndarray]:
+    """Draw orders of the training rows, (N,) each; the n first of one are its labelled ones.
+
+    Raises:
+        UsageError: there is none to draw.
+    """
+    if seeds < 1:
+        raise UsageError(f"seeds={seeds} cannot be.", hint="Draw one order or more.")
+    return [_order(label_N, numpy_generator(seed, "low-label", draw)) for draw in range(seeds)]
 
 
 def _halves(rows: int, classes: int) -> list[int]:

@@ -3,12 +3,14 @@
 import pytest
 import torch
 from torch import nn
+from torchvision.models import video
 
 from elo_cli.core.train_settings import EncoderSettings
 from elo_cli.encoders import SHELF
 from elo_cli.engine.objective import stage_shapes
 from elo_cli.engine.precision import Precision
 from elo_cli.nets.recompute import recompute
+from tests.support.foreign import unsettle
 from tests.support.shards import BF16, PLAIN
 
 NAMES = [name for name in SHELF.names() if name != "audio-resnet"]
@@ -38,6 +40,22 @@ def test_they_run_and_learn(name: str, channels: int, depth: int, width: int, sh
     encoding.vector_BD.square().sum().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in encoder.parameters())
     assert not any(key.startswith("fc.") for key in encoder.state_dict())
+
+
+@pytest.mark.parametrize("name", ["r2plus1d", "r3d", "mc3"])
+def test_they_are_torchvisions_networks_at_full_width(name: str) -> None:
+    published = unsettle(getattr(video, f"{name}_18")())
+    state = {key: value for key, value in published.state_dict().items() if not key.startswith("fc.")}
+    encoder = build(name, 3, 18, 64).eval()
+    assert {key: value.shape for key, value in encoder.state_dict().items()} == {key: value.shape for key, value in state.items()}
+    assert list(encoder.state_dict()) == list(state)
+    encoder.load_state_dict(state)
+    published.fc = nn.Identity()
+    clip = torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        encoding = encoder(clip)
+        torch.testing.assert_close(encoding.vector_BD, published(clip), rtol=1e-5, atol=1e-5)
+    assert encoding.vector_BD.shape == (2, 512)
 
 
 @pytest.mark.parametrize("name", NAMES)
