@@ -53,6 +53,7 @@ def joined(device: torch.device) -> Iterator[None]:
         ) from error
     try:
         yield
+        agreed(False, device)  # whom the others may still ask something is not gone before they know
     finally:
         c10d.destroy_process_group()
 

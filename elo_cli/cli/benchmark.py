@@ -12,6 +12,19 @@ from elo_cli.core.errors import UsageError
 
 EXAMPLE = "elo benchmark hmdb51 --root datasets/hmdb51"
 
+_Encoders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--encoder", metavar="[NAME=]FILE", help="An encoder of elo or torchvision; many times. Else that of elo pretrain."
+    ),
+]
+_Protocols = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--protocol", metavar="NAME", autocompletion=complete_protocol, help="How to score; many times. Else kmeans, linear."
+    ),
+]
+
 
 @with_common
 def command(
@@ -21,25 +34,12 @@ def command(
         typer.Argument(metavar="DATASET", autocompletion=complete_dataset, help="A labelled data set, such as hmdb51 or folder."),
     ] = None,
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="Where it is; else under ELO_DATA.")] = None,
-    encoder: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--encoder", metavar="[NAME=]FILE", help="An encoder of elo or torchvision; many times. Else that of elo pretrain."
-        ),
-    ] = None,
+    encoder: _Encoders = None,
     features: Annotated[
         list[str] | None,
         typer.Option("--features", metavar="[NAME=]FILE", help="Features taken elsewhere; many times."),
     ] = None,
-    protocol: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--protocol",
-            metavar="NAME",
-            autocompletion=complete_protocol,
-            help="How to score; many times. Else kmeans, linear.",
-        ),
-    ] = None,
+    protocol: _Protocols = None,
     row: Annotated[
         list[str] | None,
         typer.Option("--row", metavar="NAME", help="Train and score a row of the paper's Table 1, such as predict or random."),

@@ -47,9 +47,13 @@ class LowLabelSettings(Section):
     """The protocol low-label: accuracy against the number of labelled training videos (Table 3, Figure 5)."""
 
     counts: Counts | None = Field(
-        None, description="labelled videos; null: halves of the training side down to one for each class"
+        None, description="labelled videos, from as many as classes to all; null: halves of the training side"
     )
     seeds: int = Field(3, ge=1, description="draws of the subsets that are averaged; those of one draw are nested")
+    by: Literal["linear", "finetune"] = Field(
+        "linear",
+        description="what learns: a layer on fixed features, or (the paper) the whole network, by benchmark.finetune",
+    )
 
 
 class FinetuneSettings(StepSettings):
@@ -80,6 +84,10 @@ class DetectionSettings(StepSettings):
     lr: float = Field(0.1, gt=0, description="peak learning rate")
     frozen: bool = Field(False, description="train the head alone, on the encoder as it is")
     dropout: float = Field(0.5, ge=0, lt=1, description="share of the features that a training step does not see")
+    score_threshold: float = Field(
+        0.8, ge=0, le=1, description="a detected person counts if the detector was so sure of it (SlowFast: 0.8)"
+    )
+    most: int | None = Field(50, ge=1, description="detections of a keyframe that count (the official evaluation: 50); null: all")
 
 
 class BenchmarkSettings(Section):

@@ -34,6 +34,9 @@ class ClipSettings(Section):
     frames: int = Field(16, ge=2, le=256, description="frames of a clip (T)")
     stride: int = Field(1, ge=1, le=64, description="stored frames from one clip frame to the next")
     size: int = Field(112, ge=16, le=512, description="rows and columns of a clip after cropping")
+    frame: Literal["crop", "whole"] = Field(
+        "crop", description="crop: a part of the frame; whole: all of it, squeezed into the square, whatever the crops say"
+    )
     future: int = Field(4, ge=1, le=64, description="frames that the predict task foretells (N; the paper: 4)")
     crop_area: tuple[float, float] = Field(
         (0.5, 1.0), strict=False, description="area of a random crop, as a share of the frame's largest square"

@@ -20,7 +20,8 @@ class Views:
 
     Attributes:
         clips: evenly spread over the video.
-        crops: of each clip: 1, the largest square in the middle, or more, evenly spread along the longer side.
+        crops: of each clip: 1, the largest square in the middle, or more, evenly spread along the longer side. Of clips that
+            show the whole frame there is one.
     """
 
     clips: int = 1
@@ -47,7 +48,7 @@ class _Seen(Dataset[Tensor]):
         tensors = []
         for place_in_time, start in even_starts(lengths, self.reader.clip.span, self.views.clips):
             segment = video.segments[place_in_time]
-            for place in transforms.spread_places(segment.record.height, segment.record.width, self.views.crops):
+            for place in transforms.seen_places(segment.record.height, segment.record.width, self.reader.clip, self.views.crops):
                 tensor = self.reader.read(segment, self.source, start, place)
                 assert tensor is not None, self.source
                 tensors.append(tensor)

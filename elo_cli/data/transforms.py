@@ -38,8 +38,10 @@ def training_place(numbers: tuple[float, float, float, float, float], height: in
     """Turn five numbers in [0, 1] into a crop: (area, y, x, flip, aspect).
 
     Its area is a share of the largest square's, its aspect uniform in the logarithm; what would
-    stand out of the frame is cut off.
+    stand out of the frame is cut off. Where clips show the whole frame, only the mirroring is drawn.
     """
+    if clip.frame == "whole":
+        return whole_place(height, width)._replace(flip=numbers[3] < clip.flip)
     (least, most), (flat, wide) = clip.crop_area, clip.crop_aspect
     side = min(height, width) * (least + numbers[0] * (most - least)) ** 0.5
     stretch = (flat * (wide / flat) ** numbers[4]) ** 0.5
@@ -52,6 +54,16 @@ def central_place(height: int, width: int) -> Place:
     """The largest square in the middle: what evaluation looks at."""
     side = min(height, width)
     return Place((height - side) // 2, (width - side) // 2, side, side, False)
+
+
+def whole_place(height: int, width: int) -> Place:
+    """The whole frame, which is squeezed into the clip's square: what evaluation looks at where boxes are shares of it."""
+    return Place(0, 0, height, width, False)
+
+
+def seen_places(height: int, width: int, clip: ClipSettings, crops: int = 1) -> list[Place]:
+    """What evaluation looks at: the whole frame, however many crops, where clips show it; else the squares of `spread_places`."""
+    return [whole_place(height, width)] * crops if clip.frame == "whole" else spread_places(height, width, crops)
 
 
 def spread_places(height: int, width: int, crops: int) -> list[Place]:

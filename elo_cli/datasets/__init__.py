@@ -64,7 +64,10 @@ class LabelledSet:
 
 
 class Dataset(Protocol):
-    """The contract of an entry: a module-level function `find`."""
+    """The contract of an entry: a module-level function `find`.
+
+    An entry whose module says `GIVES = "boxes"` gives a `BoxedSet` (`elo_cli/core/boxes.py`) instead.
+    """
 
     def find(self, root: Path | None, *, seed: int, allow_incomplete: bool = False, **settings: Any) -> LabelledSet:
         """Find the set on disk and check it against its official lists.

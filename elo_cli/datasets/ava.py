@@ -23,6 +23,7 @@ from elo_cli.core.boxes import BoxedSet, Keyframe
 from elo_cli.core.errors import DataError
 from elo_cli.datasets._official import Published, files_in, folders_in, some
 
+GIVES = "boxes"  # and not classes of whole videos: `find` gives a `BoxedSet`
 VERSIONS = ("2.2", "2.1")
 VIDEOS = {"train": 235, "val": 64}
 ACTIONS = 80

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.files import write_atomic, write_json
 from elo_cli.core.train_settings import ClipSettings, EncoderSettings
-from elo_cli.data.transforms import RGB_DEVIATION, RGB_MEAN, central_place, rgb
+from elo_cli.data.transforms import RGB_DEVIATION, RGB_MEAN, rgb, seen_places
 from elo_cli.engine.objective import build_encoder
 from elo_cli.run.checkpoint import load_newest, load_step
 from elo_cli.run.directory import RunDirectory
 
+GEOMETRY = ("frames", "stride", "size", "frame")  # of the clips that an encoder knows, by their names in `ClipSettings`
 _CLASSES = 400  # of torchvision's stock classifier
 
 
@@ -45,7 +46,8 @@ class LoadedEncoder(nn.Module):
         super().__init__()
         self.path, self.network, self.card = path, network, card
         wanted = card["input"]
-        self.clip = ClipSettings(frames=wanted["frames"], stride=wanted["stride"], size=wanted["size"])  # type: ignore[call-arg]
+        geometry = {name: wanted[name] for name in GEOMETRY}
+        self.clip = ClipSettings.model_validate(geometry)
         self.architecture = architecture_of(card)
 
     def forward(self, clips_BCTHW: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ class LoadedEncoder(nn.Module):
         return vectors_BD
 
     def prepare(self, frames_THWC: np.ndarray) -> Tensor:
-        """Make a clip of decoded frames: the largest square in the middle, at the card's size, normalised.
+        """Make a clip of decoded frames: the largest square in the middle (or all, squeezed), at the card's size, normalised.
 
         Args:
             frames_THWC: RGB, uint8 (T, H, W, 3); `card["input"]` says how many the encoder knows, and at what rate.
@@ -87,7 +89,8 @@ class LoadedEncoder(nn.Module):
                 f"Frames are uint8 of (frames, height, width, 3), not {frames_THWC.dtype} of {frames_THWC.shape}.",
                 hint="Give decoded RGB frames as they are, from 0 to 255, the colours last.",
             )
-        return rgb(frames_THWC, central_place(*frames_THWC.shape[1:3]), self.clip.size)
+        height, width = frames_THWC.shape[1:3]
+        return rgb(frames_THWC, seen_places(height, width, self.clip)[0], self.clip.size)
 
 
 def card_path(encoder: Path) -> Path:
@@ -132,6 +135,7 @@ def make_card(settings: EncoderSettings, clip: ClipSettings, fps: float, origin:
             "stride": clip.stride,
             "fps": fps,
             "size": clip.size,
+            "frame": clip.frame,
             "mean": RGB_MEAN,
             "deviation": RGB_DEVIATION,
         },

@@ -18,7 +18,7 @@ from torch import Tensor
 from elo_cli.core.errors import UsageError
 from elo_cli.core.train_settings import ClipSettings, EncoderSettings
 from elo_cli.encoders.inflated_resnet import inflate
-from elo_cli.engine.export import LoadedEncoder, card_path, load_encoder, make_card
+from elo_cli.engine.export import GEOMETRY, LoadedEncoder, card_path, load_encoder, make_card
 from elo_cli.engine.objective import build_encoder
 from elo_cli.nets.state_files import StateFile, read_state
 
@@ -189,7 +189,7 @@ def _exported(path: Path, notes: Mapping[str, str]) -> tuple[ClipSettings, float
     if notes.get("software") != "elo export":
         return None
     try:
-        clip = ClipSettings(**{name: int(notes[name]) for name in ("frames", "stride", "size")})  # type: ignore[arg-type]
+        clip = ClipSettings.model_validate({name: notes[name] if name == "frame" else int(notes[name]) for name in GEOMETRY})
         fps, before = float(notes["fps"]), json.loads(notes["origin"])
         short_side = before["short_side"]
         if not (0 < fps <= 240 and type(short_side) is int and 8 <= short_side <= 2048):  # as in the settings

@@ -27,7 +27,7 @@ Function = Callable[[Tensor], Tensor]  # clips (B, 3, T, H, W) → features (B, 
 
 _DESCRIPTION = "elo.json"
 _OF_CARD = ("architecture", "depth", "width", "origin", "sha256", "licence")
-_OF_INPUT = ("frames", "stride", "fps", "size", "mean", "deviation")
+_OF_INPUT = ("frames", "stride", "fps", "size", "frame", "mean", "deviation")
 _LONGEST = 2**24  # bytes of a description: no loss is so long
 _MARK = {"software": "elo export"}
 _ONE_FILE = 2**31 - 2**24  # bytes of weights in one file of ONNX: Protocol Buffers end at 2 GiB, and the graph needs room

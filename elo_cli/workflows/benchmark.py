@@ -2,27 +2,31 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
-from elo_cli import __version__, dist
+from elo_cli import dist
+from elo_cli.core.boxes import BoxedSet
 from elo_cli.core.errors import UsageError
-from elo_cli.core.files import write_json
 from elo_cli.core.seeds import derive
 from elo_cli.core.settings import Settings
 from elo_cli.core.shelf import suggest
 from elo_cli.datasets import SHELF as DATASETS
-from elo_cli.datasets import LabelledSet
+from elo_cli.datasets import LabelledSet, Split
 from elo_cli.engine.export import LoadedEncoder
 from elo_cli.engine.precision import Precision
 from elo_cli.protocols import SHELF as PROTOCOLS
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
+from elo_cli.workflows import boxed_benchmark
+from elo_cli.workflows.benchmark_record import FREE, stored_settings, write_result
+from elo_cli.workflows.detecting import PROTOCOL
 from elo_cli.workflows.events import Outcome, Watch
 from elo_cli.workflows.finetuning import finetune_split
 from elo_cli.workflows.labelled_features import LabelledFeatures
+from elo_cli.workflows.low_label_training import finetune_by_labels
 from elo_cli.workflows.material import spending
 from elo_cli.workflows.ranks import open_directory
 from elo_cli.workflows.representations import (
@@ -33,12 +37,13 @@ from elo_cli.workflows.representations import (
     untrained,
 )
 from elo_cli.workflows.score_pictures import draw_scores
-from elo_cli.workflows.score_tables import planned, score_table, tables_of_the_paper
+from elo_cli.workflows.score_tables import planned, planned_on_boxes, score_table, tables_of_the_paper
 from elo_cli.workflows.scoring import SplitScores, majority, result_line, score_split
 from elo_cli.workflows.table_rows import check_rows, losses_of, trained_rows
 
-FREE = frozenset({"benchmark.protocols", "benchmark.rows", "machine.loader_workers", "machine.threads"})
-_STORED = ("seed", "benchmark", "extract", "machine")
+_CHANCE = Representation("chance")
+_Scored = tuple[dict[str, Any], Sequence[SplitScores]]
+Train = Callable[[Representation, Split, LabelledSet, LabelledFeatures, Settings, RunDirectory, Watch], SplitScores | None]
 
 
 def plan(
@@ -54,9 +59,13 @@ def plan(
 ) -> Outcome:
     """Say what `run` would do; writes nothing."""
     labelled = find(settings, dataset, root)
+    if isinstance(labelled, BoxedSet):
+        boxed_benchmark.check_asked(labelled, features, table)
     chosen = given(settings, encoders, features)
     rows = [name for row in settings.benchmark.rows for name in losses_of(row, settings)]
     place = out or Workspace(Path(settings.workspace)).place(f"benchmark-{dataset}", fresh=fresh)
+    if isinstance(labelled, BoxedSet):
+        return planned_on_boxes(labelled, chosen, rows, (PROTOCOL,), place)
     return planned(labelled, chosen, rows, settings, place)
 
 
@@ -83,8 +92,11 @@ def run(
 
     Raises:
         DataError: the data set is missing or incomplete (the hint says how to get it), or there is no encoder.
+        UsageError: the set has nothing of what was asked for.
     """
     labelled = find(settings, dataset, root)
+    if isinstance(labelled, BoxedSet):
+        boxed_benchmark.check_asked(labelled, features, table)
     chosen = given(settings, encoders, features) + trained_rows(settings, watch)
     place = out or Workspace(Path(settings.workspace)).place(f"benchmark-{dataset}", fresh=fresh)
     outcome = score(chosen, labelled, settings, place, asked=dataset, fresh=fresh, watch=watch)
@@ -94,21 +106,28 @@ def run(
     return Outcome({**outcome.result, "table": record}, (*outcome.tables, shown), outcome.files, outcome.next)
 
 
-def find(settings: Settings, dataset: str, root: Path | None) -> LabelledSet:
+@overload
+def find(settings: Settings, dataset: Literal["folder"], root: Path | None) -> LabelledSet: ...
+@overload
+def find(settings: Settings, dataset: str, root: Path | None) -> LabelledSet | BoxedSet: ...
+def find(settings: Settings, dataset: str, root: Path | None) -> LabelledSet | BoxedSet:
     """Find a labelled data set; its seeded splits, if it has no official ones, follow from the seed.
 
     Raises:
         DataError: it is not there, or not complete.
-        UsageError: there is no such set, split, protocol or row.
+        UsageError: there is no such set, split, protocol or row; or the set cannot be scored by one of the protocols.
     """
     wanted = settings.benchmark
     for protocol in wanted.protocols:
         PROTOCOLS.take(protocol)  # a misspelt name is told before any work
     check_rows(wanted.rows)
     module, chosen = DATASETS.take(dataset), {"allow_incomplete": wanted.allow_incomplete}
+    boxed_benchmark.check_fitting(dataset, boxes=getattr(module, "GIVES", None) == "boxes", settings=settings)
     if dataset == "folder":
         chosen |= {"split_by": wanted.split_by, "folds": wanted.folds}  # type: ignore[dict-item]
-    labelled: LabelledSet = module.find(root, seed=derive(settings.seed, "splits"), **chosen)
+    labelled: LabelledSet | BoxedSet = module.find(root, seed=derive(settings.seed, "splits"), **chosen)
+    if isinstance(labelled, BoxedSet):
+        return labelled
     names = [split.name for split in labelled.splits]
     for name in wanted.splits:
         if name not in names:
@@ -131,7 +150,7 @@ def given(settings: Settings, encoders: Sequence[str], features: Sequence[str]) 
 
 def score(
     chosen: Sequence[Representation],
-    labelled: LabelledSet,
+    labelled: LabelledSet | BoxedSet,
     settings: Settings,
     place: Path,
     *,
@@ -146,14 +165,13 @@ def score(
         asked: the entry of `elo_cli/datasets` that found the set.
         cache: where what can be made again is kept; None for that of the workspace.
     """
+    if isinstance(labelled, BoxedSet):
+        return boxed_benchmark.score_boxed(chosen, labelled, settings, place, fresh=fresh, watch=watch, asked=asked, cache=cache)
     like = next((one.encoder for one in chosen if one.encoder is not None), None)
     if like is not None and settings.benchmark.baselines:
         chosen = [untrained(like, settings.seed), *chosen]
     check_names(chosen)
-    dump = settings.model_dump(mode="json")
-    stored: dict[str, Any] = {key: dump[key] for key in _STORED}
-    stored |= {"dataset": labelled.name, "splits": digest(labelled), "root": str(labelled.root.absolute())}
-    stored |= {"representations": {one.name: one.digest for one in chosen}}
+    stored = stored_settings(settings, labelled.name, digest(labelled), labelled.root, chosen)
     precision = Precision.choose(settings.machine)
     with dist.joined(precision.device):
         opened = open_directory(place, stored, precision, fresh=fresh, free=FREE)
@@ -164,9 +182,7 @@ def score(
                 return Outcome({})
             lines = [line for line, _ in scored]
             files = draw_scores(scored, labelled, directory)
-            document = {"elo": __version__, "dataset": _found(labelled, asked), "settings": dump, "results": lines}
-            document |= {"representations": [one.record() for one in chosen]}
-            write_json(directory.result, document)
+            write_result(directory.result, _found(labelled, asked), lines, settings, chosen)
     tables = (score_table(lines, labelled, settings), spent.table())
     result = {"results": lines, **spent.record(), "out": str(directory.root)}
     return Outcome(result, tables, {"results": str(directory.result), **files})
@@ -179,40 +195,56 @@ def _scored(
     settings: Settings,
     directory: RunDirectory,
     watch: Watch,
-) -> list[tuple[dict[str, Any], Sequence[SplitScores]]]:
+) -> list[_Scored]:
     """Score everything by every protocol: those that look at features first, on rank 0 alone."""
-    labelled, protocols = source.labelled, settings.benchmark.protocols
-    scored: list[tuple[dict[str, Any], Sequence[SplitScores]]] = []
-
-    def add(one: Representation, protocol: str, scores: Sequence[SplitScores]) -> None:
-        seen = None if one.features is not None else one.encoder or like
-        scored.append((result_line(one, protocol, scores, labelled, seen, settings), scores))
-
+    labelled, training = source.labelled, _training(settings)
+    scored: list[_Scored] = []
     if not dist.rank():
-        add(Representation("chance"), "majority", majority(labelled))
-        looking = [protocol for protocol in protocols if hasattr(PROTOCOLS.take(protocol), "evaluate")]
+        looking = [protocol for protocol in settings.benchmark.protocols if protocol not in training]
+        scored.append((result_line(_CHANCE, "majority", majority(labelled), labelled, like, settings), majority(labelled)))
         for one in _with_trivial(chosen, like, source, settings) if looking else ():
-            assert like is not None or one.features is not None
-            rows = source.of(one, like)  # type: ignore[arg-type]
-            stage = f"scoring {one.name}"
-            watch.start(stage, len(looking) * len(labelled.splits), "split")
-            done = 0
-            for protocol in looking:
-                scores = []
-                for split in labelled.splits:
-                    scores.append(score_split(rows, protocol, split, labelled, settings))
-                    done += 1
-                    watch.advance(stage, done)
-                    watch.check()
-                add(one, protocol, scores)
-            watch.finish(stage)
+            scored += _looked_at(one, looking, like, source, settings, watch)
     dist.after_first("features")
-    for one in chosen if "finetune" in protocols else ():
-        if one.encoder is not None:
-            found = [finetune_split(one, split, labelled, source, settings, directory, watch) for split in labelled.splits]
-            if not dist.rank():
-                add(one, "finetune", [each for each in found if each is not None])
+    for protocol, train in training.items():
+        for one in chosen:
+            if one.encoder is not None:
+                found = [train(one, split, labelled, source, settings, directory, watch) for split in labelled.splits]
+                scores = [each for each in found if each is not None]
+                if scores:
+                    scored.append((result_line(one, protocol, scores, labelled, one.encoder, settings), scores))
     return scored
+
+
+def _training(settings: Settings) -> dict[str, Train]:
+    """Return the protocols that train networks, and how each scores a split."""
+    ways: dict[str, Train] = {"finetune": finetune_split}
+    if settings.benchmark.low_label.by == "finetune":
+        ways["low-label"] = finetune_by_labels
+    return {name: ways[name] for name in settings.benchmark.protocols if name in ways}
+
+
+def _looked_at(
+    one: Representation,
+    protocols: Sequence[str],
+    like: LoadedEncoder | None,
+    source: LabelledFeatures,
+    settings: Settings,
+    watch: Watch,
+) -> Iterator[_Scored]:
+    """Score the features of a representation by the protocols that look at features."""
+    labelled, seen = source.labelled, None if one.features is not None else one.encoder or like
+    features, stage = source.of(one, like), f"scoring {one.name}"
+    watch.start(stage, len(protocols) * len(labelled.splits), "split")
+    done = 0
+    for protocol in protocols:
+        scores = []
+        for split in labelled.splits:
+            scores.append(score_split(features, protocol, split, labelled, settings))
+            done += 1
+            watch.advance(stage, done)
+            watch.check()
+        yield result_line(one, protocol, scores, labelled, seen, settings), scores
+    watch.finish(stage)
 
 
 def _with_trivial(
@@ -224,8 +256,10 @@ def _with_trivial(
     yield from chosen
 
 
-def digest(labelled: LabelledSet) -> str:
+def digest(labelled: LabelledSet | BoxedSet) -> str:
     """Name the videos, labels and splits, so that a run never goes on with others."""
+    if isinstance(labelled, BoxedSet):
+        return boxed_benchmark.digest(labelled)
     text = json.dumps([[(video.id, video.label) for video in labelled.videos], [vars(split) for split in labelled.splits]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,20 +1,15 @@
 """The features of a labelled set by any representation; each set is prepared once for each geometry, each feature taken once."""
 
-import hashlib
-import json
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from elo_cli import dist
 from elo_cli.core.errors import DataError
 from elo_cli.core.features import Features
 from elo_cli.core.settings import PreprocessSettings, Settings
 from elo_cli.data.evaluation import Views
 from elo_cli.data.listing import ListedVideo
 from elo_cli.data.loader import ClipReader
+from elo_cli.data.matrices import read_features
 from elo_cli.data.video_set import Video
 from elo_cli.datasets import LabelledSet, LabelledVideo
 from elo_cli.engine.export import LoadedEncoder
@@ -22,8 +17,8 @@ from elo_cli.engine.extract import TRIVIAL, extract_trivial
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.extract import preparation
 from elo_cli.workflows.feature_cache import Progress, cached_features, encoder_features, key_of, seen_by
-from elo_cli.workflows.material import Material, open_material
-from elo_cli.workflows.packing import pack_videos
+from elo_cli.workflows.material import Material
+from elo_cli.workflows.prepared_sets import PreparedSets
 from elo_cli.workflows.representations import Representation
 
 _MEASURE_CODE = 1  # of the trivial features: raised when what they are changes
@@ -43,30 +38,31 @@ class LabelledFeatures:
         self.labelled, self.settings, self.cache, self.watch = labelled, settings, cache, watch
         self.views = Views(settings.benchmark.clips, settings.benchmark.crops)
         self._listed = {video.id: video for video in labelled.videos}
-        self._opened: dict[Path, Material] = {}
+        self._sets = PreparedSets(cache, watch)
 
     def trivial_kinds(self, like: LoadedEncoder) -> list[str]:
         """List the trivial features that can be taken: of flow only where every video has it."""
         videos = self.evaluation_set(like).videos
         return [kind for kind in TRIVIAL if kind != "flow-histogram" or videos.has("flow", everywhere=True)]
 
-    def of(self, one: Representation, like: LoadedEncoder) -> Features:
+    def of(self, one: Representation, like: LoadedEncoder | None) -> Features:
         """Take the features of a representation, with labels and groups; of unreadable videos there are none.
 
         Args:
             one: the representation.
-            like: the encoder whose clips a trivial feature looks at.
+            like: the encoder whose clips a trivial feature looks at; a file of features needs none.
 
         Raises:
             DataError: a file of features is damaged, or holds none of the set's videos.
         """
         if one.features is not None:
-            found = Features.load(one.features)
+            found = read_features(one.features)
             if not set(found.ids) & set(self._listed):
                 raise DataError(
                     f"{one.features} holds features of other videos: {found.ids[0] if found.ids else 'none at all'} is there,"
                     f" {self.labelled.videos[0].id} is in {self.labelled.name}.",
-                    hint=f"Extract them of the set's own folder: elo extract-features {self.labelled.root}",
+                    hint=f"Extract them of the set's own folder: elo extract-features {self.labelled.root}; or name the rows"
+                    f" of a plain matrix in {one.features.with_suffix('.ids.txt').name}, one path a line.",
                 )
         else:
             found = self._taken(one, like)
@@ -96,25 +92,15 @@ class LabelledFeatures:
         listed = [
             ListedVideo(str(video.path), video.id, video.label, start_s=video.start_s, end_s=video.end_s) for video in videos
         ]
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", self.labelled.name)
-        root = self.cache / "sets" / f"{name}-{_digest(wanted, listed)}"
-        if root in self._opened:
-            return self._opened[root]
-        if not dist.rank():
-            result, root = pack_videos(root, listed, wanted, f"the videos of {self.labelled.name}", watch=self.watch)
-            if result["failed"]:
-                told = f"{result['failed']} of {len(listed)} videos could not be used; {root / 'failures.jsonl'} says why."
-                self.watch.warn(told)
-        dist.after_first(f"set {root}")
-        self._opened[root] = open_material(root)
-        return self._opened[root]
+        return self._sets.open(self.labelled.name, f"the videos of {self.labelled.name}", listed, wanted)
 
-    def _taken(self, one: Representation, like: LoadedEncoder) -> Features:
+    def _taken(self, one: Representation, like: LoadedEncoder | None) -> Features:
         """Take features of the prepared set, or find those that were taken before."""
         folder, views, watch = self.cache / "features", self.views, self.watch
         if one.encoder is not None:
             material = self.evaluation_set(one.encoder)
             return encoder_features(folder, one.encoder, material, views, self.settings, watch, f"features of {one.name}")
+        assert like is not None, one
         kind, material = str(one.trivial), self.evaluation_set(like)
 
         def take(videos: Sequence[Video], progress: Progress) -> Features:
@@ -122,12 +108,3 @@ class LabelledFeatures:
 
         key = key_of(trivial=kind, code=_MEASURE_CODE, **seen_by(like, material, views))
         return cached_features(folder, key, material.videos.videos, take, watch, f"features: {kind}")
-
-
-def _digest(wanted: PreprocessSettings, listed: Sequence[ListedVideo]) -> str:
-    """Name a prepared set by how it is made and of which files; a file is known by its size and time of change."""
-    told: list[Any] = [wanted.content()]
-    for video in listed:
-        found = os.stat(video.file)
-        told.append([video.id, video.label, video.start_s, video.end_s, found.st_size, found.st_mtime_ns])
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]

@@ -41,9 +41,9 @@ def finetune_by_labels(
     label_N = np.array([classes.index(labels[name]) for name in split.train])
     counts, left_out = kept_counts(given.counts, len(split.train), len(classes))
     orders = draws(label_N, given.seeds, derive(settings.seed, "low-label"))
-    curve = []
+    curve: list[tuple[int, list[SplitScores | None]]] = []
     for count in counts:
-        runs = []
+        runs: list[SplitScores | None] = []
         for draw, order_N in enumerate(orders):
             train = tuple(split.train[row] for row in order_N[:count])
             part = Split(f"{split.name}-labels-{count}-draw-{draw}", train, split.test)
@@ -53,7 +53,8 @@ def finetune_by_labels(
     if dist.rank():
         return None
     assert last is not None
-    points = [_point(count, runs) for count, runs in [*curve, (len(split.train), [last])]]
+    curve.append((len(split.train), [last]))
+    points = [_point(count, runs) for count, runs in curve]
     metrics = {**last.metrics, "labels": float(len(split.train)), "draws": float(given.seeds)}
     return SplitScores(split.name, metrics, last.per_class, last.confusion, {"curve": points, "left_out": left_out})
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from elo_cli.core.boxes import BoxedSet
 from elo_cli.core.settings import Settings
 from elo_cli.datasets import LabelledSet
 from elo_cli.run.workspace import Workspace
@@ -36,6 +37,45 @@ def planned(
     return Outcome(result, (Table("The benchmark would do", columns, (row,)),))
 
 
+def planned_on_boxes(
+    boxed: BoxedSet, chosen: Sequence[Representation], rows: Sequence[str], protocols: Sequence[str], place: Path
+) -> Outcome:
+    """Say what a benchmark on keyframes with boxes would do."""
+    names = [one.name for one in chosen] + list(rows)
+    result = {
+        "dataset": boxed.name,
+        "keyframes": {"train": len(boxed.train), "test": len(boxed.test)},
+        "classes": len(boxed.classes),
+        "boxes": boxed.given,
+        "missing": len(boxed.missing),
+        "protocols": list(protocols),
+        "representations": [one.record() for one in chosen],
+        "rows": list(rows),
+        "out": str(place),
+    }
+    columns = ("data set", "keyframes", "boxes", "protocols", "of", "into")
+    counts = f"{len(boxed.train)} + {len(boxed.test)}", boxed.given
+    row = (boxed.name, *counts, ", ".join(protocols), ", ".join(names), str(place))
+    return Outcome(result, (Table("The benchmark would do", columns, (row,)),))
+
+
+def precision_table(lines: Sequence[Line]) -> Table:
+    """Show mAP, a row for each representation."""
+    one = lines[-1]
+    rows = [(line["representation"], f"{100 * line['mean_average_precision']:.1f}") for line in lines]
+    annotated = sum(value is not None for value in one["per_class"].values())
+    keyframes = one["keyframes"]
+    bound = "all" if one["most"] is None else f"at most {one['most']}"
+    note = (
+        f"mean over {annotated} classes of the average precision at an IoU of 0.5; boxes: {one['boxes']}, {bound} detections of a"
+        f" keyframe; {keyframes['trained']} keyframes trained and {keyframes['test']} tested,"
+        f" {keyframes['unread_train']} and {keyframes['unreadable']} of them unreadable; {one['missing_videos']} missing videos;"
+        f" {one['frames']}×{one['stride']} frames at {one['size']}², {one['view']};"
+        f" {'the head alone is trained' if one['frozen'] else 'the whole network is trained'}; seed {one['seed']}"
+    )
+    return Table(f"{one['dataset']}: mAP in %", ("representation", one["protocol"]), rows, note)
+
+
 def score_table(lines: Sequence[Line], labelled: LabelledSet, settings: Settings) -> Table:
     """Show accuracies, a row for each representation and a column for each protocol."""
     protocols = list(settings.benchmark.protocols)
@@ -48,9 +88,14 @@ def score_table(lines: Sequence[Line], labelled: LabelledSet, settings: Settings
     seen = "features of a file"
     if one["frames"] is not None:
         seen = f"{one['clips']} clip(s) × {one['crops']} crop(s) of {one['frames']}×{one['stride']} frames at {one['size']}²"
+    averages: dict[str, list[str]] = {}
+    for line in lines:
+        known = averages.setdefault(line["average"], [])
+        known += [line["protocol"]] if line["protocol"] in protocols and line["protocol"] not in known else []
+    averaged = "; ".join(f"{what} averaged ({', '.join(by)})" for what, by in averages.items() if by)
     note = (
-        f"{len(labelled.videos)} videos, {len(labelled.splits)} split(s), mean ± deviation over them; {seen}, {one['average']}"
-        f" averaged; seed {one['seed']}; {one['unreadable_test_videos']} unreadable and {one['missing_videos']} missing videos"
+        f"{len(labelled.videos)} videos, {len(labelled.splits)} split(s), mean ± deviation over them; {seen}; {averaged};"
+        f" seed {one['seed']}; {one['unreadable_test_videos']} unreadable and {one['missing_videos']} missing videos"
     )
     return Table(f"{labelled.name}: accuracy in %", ("representation", *protocols), rows, note)
 

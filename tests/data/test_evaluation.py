@@ -47,3 +47,13 @@ def test_processes_that_read_ahead_bring_the_same(videos: VideoSet, tmp_path: Pa
     ahead = list(evaluation_views(reader, videos.videos, Source("flow"), Views(2), workers=2))
     alone = list(evaluation_views(reader, videos.videos, Source("flow"), Views(2)))
     assert len(ahead) == len(videos.videos) and all(map(torch.equal, ahead, alone))
+
+
+def test_of_the_whole_frame_all_crops_are_the_same(videos: VideoSet) -> None:
+    reader = ClipReader(videos, CLIP.model_copy(update={"frame": "whole"}))
+    (seen,) = evaluation_views(reader, videos.videos[:1], Source("rgb"), Views(2))
+    segment = videos.videos[0].segments[0]
+    frames = videos.shards[segment.shard].read(segment.index, "rgb", 5, 9)
+    assert torch.equal(seen[0], transforms.rgb(frames, Place(0, 0, 20, 26, False), 16))
+    (three,) = evaluation_views(reader, videos.videos[:1], Source("rgb"), Views(2, 3))
+    assert torch.equal(three, seen.repeat_interleave(3, 0))

@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -138,6 +139,32 @@ def test_short_segments_are_passed_over(tmp_path: Path) -> None:
         drawable(mixed, long_enough, [0, 1])
     with pytest.raises(DataError, match="spans 6 stored frames, but the longest segment has 5"):
         ClipSampler(mixed, long_enough.model_copy(update={"frames": 6}), ALL, 2, 0)
+
+
+def test_short_videos_are_drawn_from_where_that_is_asked(tmp_path: Path) -> None:
+    videos = write_set(tmp_path / "a", videos=3, segments=2, frames=5, height=2, width=2, deaf=())
+    clip = ClipSettings(frames=8, stride=1, size=16, future=1, crop_area=(0.5, 1.0), flip=0.5)
+    assert drawable(videos, clip, short=True).tolist() == [0, 1, 2]
+    assert drawable(videos, clip, [1], short=True).tolist() == [0, 2]
+    with pytest.raises(DataError, match="All 3 videos that are long enough are held out"):
+        drawable(videos, clip, range(3), short=True)
+    sampler = ClipSampler(videos, clip, frozenset({"clip"}), 3, 0, short=True)
+    drawn = [choice for step in range(5) for choice in sampler.draw(step)]
+    assert {choice.starts["clip"] for choice in drawn} == {0}, "a clip begins with what there is"
+    assert len({(choice.video, choice.segment.index) for choice in drawn}) > 3, "any segment, for none is long enough"
+    fits = CLIP.model_copy(update={"frames": 4, "future": 1})
+    both = [ClipSampler(videos, fits, ALL, 3, 0, short=short).draw(4) for short in (False, True)]
+    assert both[0] == both[1], "where all are long enough it changes nothing"
+
+
+def test_of_a_video_with_long_and_short_segments_the_long_ones_are_drawn() -> None:
+    lengths = {0: 3, 1: 9, 2: 9}
+    sampler = ClipSampler.__new__(ClipSampler)
+    segments = [SimpleNamespace(index=index, record=SimpleNamespace(frames=frames)) for index, frames in lengths.items()]
+    sampler.clip, sampler.windows, sampler.seed, sampler.batch = CLIP, frozenset({"clip"}), 0, 1
+    sampler.rank, sampler.world, sampler._usable = 0, 1, np.array([0])
+    sampler._videos = [SimpleNamespace(id="v", segments=segments)]  # type: ignore[assignment]
+    assert {sampler.draw(step)[0].segment.index for step in range(30)} == {1, 2}
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 20), st.integers(1, 9))

@@ -122,3 +122,14 @@ def test_never_and_always_mirrored(chance: float, flipped: bool) -> None:
 def test_the_central_crop() -> None:
     assert transforms.central_place(20, 30) == Place(0, 5, 20, 20, False)
     assert transforms.central_place(31, 20) == Place(5, 0, 20, 20, False)
+
+
+def test_the_whole_frame_is_squeezed_and_only_mirrored() -> None:
+    whole = ClipSettings(frame="whole", crop_area=(0.5, 0.6), flip=0.25)
+    assert transforms.training_place((0.3, 0.9, 0.9, 0.5, 0.5), 20, 30, whole) == Place(0, 0, 20, 30, False)
+    assert transforms.training_place((0.3, 0.9, 0.9, 0.1, 0.5), 20, 30, whole) == Place(0, 0, 20, 30, True)
+    assert transforms.whole_place(20, 30) == Place(0, 0, 20, 30, False)
+    frames = np.zeros((1, 20, 30, 3), np.uint8)
+    frames[:, 5:10, 15:30] = 255  # a box from (1/2, 1/4) to (1, 1/2) is there in the clip as well
+    seen = transforms.seen_rgb(transforms.rgb(frames, transforms.whole_place(20, 30), 40))[0, ..., 0]
+    assert (seen[12:18, 22:] == 255).all() and not seen[:8].any() and not seen[22:].any() and not seen[:, :18].any()

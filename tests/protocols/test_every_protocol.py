@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from elo_cli.core.benchmark_settings import BenchmarkSettings
 from elo_cli.core.errors import DataError, EloError
 from elo_cli.core.features import Features
+from elo_cli.core.settings import Settings
 from elo_cli.protocols import SHELF, Scores
+from elo_cli.workflows.scoring import own_settings
 from tests.support.labelled_features import blobs, relabelled, shuffled, side
 
 NAMES = [name for name in SHELF.names() if hasattr(SHELF.take(name), "evaluate")]
@@ -41,8 +42,7 @@ def test_the_battery_sees_the_entries() -> None:
 
 
 def test_settings_and_parameters_are_the_same(name: str) -> None:
-    section = getattr(BenchmarkSettings(), name.replace("-", "_"), None)
-    given = {} if section is None else dict(section)
+    given = own_settings(name, Settings())
     parameters = inspect.signature(SHELF.take(name).evaluate).parameters
     assert {key: parameters[key].default for key in given} == given
     extra = set(parameters) - set(given) - {"train", "test", "seed"}

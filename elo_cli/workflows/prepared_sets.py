@@ -1,0 +1,62 @@
+"""Sets of videos in the form that encoders read, each prepared once: its name says how it is made and of which files."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from elo_cli import dist
+from elo_cli.core.settings import PreprocessSettings
+from elo_cli.data.listing import ListedVideo
+from elo_cli.workflows.events import Watch
+from elo_cli.workflows.material import Material, open_material
+from elo_cli.workflows.packing import pack_videos
+
+
+class PreparedSets:
+    """What benchmarks look at, prepared once for each geometry.
+
+    Args:
+        cache: the folder for what can be made again.
+        watch: is told of the progress.
+    """
+
+    def __init__(self, cache: Path, watch: Watch) -> None:
+        self.cache, self.watch = cache, watch
+        self._opened: dict[Path, Material] = {}
+
+    def open(self, name: str, source: str, listed: Sequence[ListedVideo], wanted: PreprocessSettings) -> Material:
+        """Preprocess videos or stretches of them, once, and open the result; of several processes rank 0 does it.
+
+        Args:
+            name: of the data set.
+            source: what they are, such as `the videos of hmdb51`.
+            listed: they themselves.
+            wanted: how they are prepared.
+
+        Raises:
+            DataError: not one of them can be used.
+        """
+        root = self.cache / "sets" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}-{_digest(wanted, listed)}"
+        if root in self._opened:
+            return self._opened[root]
+        if not dist.rank():
+            result, _ = pack_videos(root, listed, wanted, source, watch=self.watch)
+            if result["failed"]:
+                told = f"{result['failed']} of {len(listed)} videos could not be used; {root / 'failures.jsonl'} says why."
+                self.watch.warn(told)
+        dist.after_first(f"set {root}")
+        self._opened[root] = open_material(root)
+        return self._opened[root]
+
+
+def _digest(wanted: PreprocessSettings, listed: Sequence[ListedVideo]) -> str:
+    """Name a prepared set by how it is made and of which files; a file is known by its size and time of change."""
+    told: list[Any] = [wanted.content()]
+    for video in listed:
+        found = os.stat(video.file)
+        told.append([video.id, video.label, video.start_s, video.end_s, found.st_size, found.st_mtime_ns])
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
