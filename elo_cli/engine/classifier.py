@@ -4,14 +4,15 @@ Shape legend: B clips of this rank, D features, K classes.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from elo_cli import dist
-from elo_cli.core.benchmark_settings import FinetuneSettings
+from elo_cli.core.benchmark_settings import DetectionSettings, FinetuneSettings
 from elo_cli.core.clip import ClipBatch, Source
 from elo_cli.core.seeds import derive
 from elo_cli.core.train_settings import StepSettings, TrainSettings
@@ -80,9 +81,22 @@ class Classifier(Trainee):
 
 
 def train_settings(given: FinetuneSettings, loaded: LoadedEncoder, videos: int) -> TrainSettings:
-    """Say how a labelled training on so many videos goes, on the clips and the network of an encoder."""
+    """Say how a fine-tuning on so many videos goes."""
+    return labelled_settings(given, loaded, videos, {name: getattr(given, name) for name in ("crop_area", "flip", "augment")})
+
+
+def labelled_settings(
+    given: FinetuneSettings | DetectionSettings, loaded: LoadedEncoder, videos: int, looks: Mapping[str, Any]
+) -> TrainSettings:
+    """Say how a labelled training goes, on the clips and the network of an encoder.
+
+    Args:
+        given: epochs and steps.
+        loaded: the encoder.
+        videos: how many there are to be drawn.
+        looks: what of its clips differs from the encoder's own.
+    """
     steps = max(1, math.ceil(given.epochs * videos / given.batch))
-    looks = {name: getattr(given, name) for name in ("crop_area", "flip", "augment")}
     shared = {name: getattr(given, name) for name in StepSettings.model_fields}
     return TrainSettings(**shared, clip=loaded.clip.model_copy(update=looks), encoder=loaded.architecture, steps=steps)
 

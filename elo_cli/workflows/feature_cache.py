@@ -16,7 +16,7 @@ from elo_cli.core.settings import Settings
 from elo_cli.data.evaluation import Views
 from elo_cli.data.loader import ClipReader
 from elo_cli.data.video_set import Video
-from elo_cli.engine.export import LoadedEncoder
+from elo_cli.engine.export import GEOMETRY, LoadedEncoder
 from elo_cli.engine.extract import extract
 from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers
@@ -50,7 +50,7 @@ def cached_features(folder: Path, key: str, videos: Sequence[Video], take: Extra
         StorageError: the disk is full, read-only, or failed.
     """
     path = folder / f"{key}.safetensors"
-    found = _load(path, watch)
+    found = _load(path, videos, watch)
     if found is not None:
         return found
     with storage_errors(folder):
@@ -59,9 +59,10 @@ def cached_features(folder: Path, key: str, videos: Sequence[Video], take: Extra
     parts = []
     for first in range(0, len(videos), PART):
         place = folder / key / f"{first:09}.safetensors"
-        part = _load(place, watch)
+        chunk = videos[first : first + PART]
+        part = _load(place, chunk, watch)
         if part is None:
-            part = take(videos[first : first + PART], _telling(watch, stage, first))
+            part = take(chunk, _telling(watch, stage, first))
             part.save(place)
         parts.append(part)
         watch.advance(stage, first + len(part))
@@ -103,19 +104,23 @@ def encoder_features(
 
 def seen_by(loaded: LoadedEncoder, material: Material, views: Views) -> dict[str, Any]:
     """Say what an encoder looks at, for `key_of`."""
-    clip = {name: getattr(loaded.clip, name) for name in ("frames", "stride", "size")}
+    clip = {name: getattr(loaded.clip, name) for name in GEOMETRY}
     return {"data": material.fingerprint, "clip": clip, "clips": views.clips, "crops": views.crops}
 
 
-def _load(path: Path, watch: Watch) -> Features | None:
-    """Read features if they are there and whole; what is damaged is taken again."""
+def _load(path: Path, videos: Sequence[Video], watch: Watch) -> Features | None:
+    """Read features if they are there, whole and of these videos; what is damaged is taken again."""
     if not (path.exists() and ids_path(path).exists()):
         return None
     try:
-        return Features.load(path)
+        found = Features.load(path)
     except DataError as error:
-        watch.warn(f"{error.message} They are taken again.")
+        watch.warn(f"{error.message.rstrip('.')}. They are taken again.")
         return None
+    if found.ids != tuple(video.id for video in videos):
+        watch.warn(f"{path} holds features of other videos. They are taken again.")
+        return None
+    return found
 
 
 def _telling(watch: Watch, stage: str, first: int) -> Progress:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from elo_cli import dist
 from elo_cli.core.errors import DataError
@@ -32,6 +31,7 @@ from elo_cli.engine.setup import loader_workers
 from elo_cli.protocols import Scores
 from elo_cli.protocols.finetune import score_shares
 from elo_cli.run.directory import RunDirectory
+from elo_cli.vectors.folds import parted
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.labelled_features import LabelledFeatures
 from elo_cli.workflows.labelled_training import train_on
@@ -152,6 +152,7 @@ def _chosen_rate(job: _Job, folder: Path, precision: Precision, name: str) -> fl
             shares_NVK = _shares(job, training, seen, precision, f"looking at rate {rate:g}, {name}")
             right[rate] = score_shares(shares_NVK, [str(video.label) for video in seen], job.classes).metrics["accuracy"]
             write_json(place / "accuracy.json", {"rate": rate, "videos": len(seen), "accuracy": right[rate]})
+        dist.after_first(f"rate {rate:g} {name}")  # the others wait here, and not in a step of the next, which has a time limit
     best = max(right, key=lambda rate: (right[rate], -rate)) if right else 0.0
     return float(dist.first_text(repr(best), precision.device))
 
@@ -160,20 +161,19 @@ def _held_out(job: _Job, videos: Sequence[Video]) -> list[int]:
     """Name the videos of the training side, by their numbers, that a rate is chosen by: a fifth of them, whole groups."""
     train = set(job.split.train)
     known = {video.id: video for video in job.labelled.videos}
+    index = {label: number for number, label in enumerate(job.classes)}
     numbers = [number for number, video in enumerate(videos) if video.id in train]
-    labels = [known[videos[number].id].label for number in numbers]
-    groups = [known[videos[number].id].group or videos[number].id for number in numbers]
-    kind = StratifiedGroupKFold if len(set(groups)) < len(groups) else StratifiedKFold
-    least = min(labels.count(label) for label in set(labels))
-    parts = min(_CHOICE_PARTS, max(2, least))
-    if least < 2:
+    drawn = [known[videos[number].id] for number in numbers]
+    check_sides(len(drawn), len(job.split.test), job.split)
+    label_N = np.array([index[video.label] for video in drawn])
+    seed = derive(job.settings.seed, "finetune") % 2**32
+    folds = parted(label_N, [video.group for video in drawn], _CHOICE_PARTS, seed)
+    if folds is None:
         raise DataError(
             f"A class has one training video in split {job.split.name}: no learning rate can be chosen by it.",
             hint="Set benchmark.finetune.rates to [] and benchmark.finetune.lr to the rate.",
         )
-    splitter = kind(parts, shuffle=True, random_state=derive(job.settings.seed, "finetune") % 2**32)
-    _, held = next(iter(splitter.split(numbers, labels, groups)))
-    return [numbers[position] for position in held]
+    return [numbers[position] for position in folds.parts[0][1]]
 
 
 def _trained(
@@ -220,5 +220,6 @@ def _shares(job: _Job, training: Training[Classifier], videos: Sequence[Video], 
         workers=loader_workers(job.settings.machine, precision),
     )
     job.watch.finish(stage)
-    shares: np.ndarray = class_shares(training.objective, torch.from_numpy(seen.views)).numpy()
+    views_NVD = seen.views if job.settings.benchmark.average == "softmax" else seen.matrix_ND[:, None]
+    shares: np.ndarray = class_shares(training.objective, torch.from_numpy(views_NVD)).numpy()
     return shares

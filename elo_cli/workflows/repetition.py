@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,13 @@ def _read(path: Path) -> dict[str, Any]:
     """
     try:
         document: dict[str, Any] = json.loads(path.read_text())
-        for key in ("dataset", "settings", "representations", "results"):
-            document[key]
+        document["settings"]
+        told = [[document["dataset"][name] for name in ("asked", "name", "source", "digest")]]
+        told += [[one[name] for name in ("name", "row", "kind", "path", "sha256")] for one in document["representations"]]
+        told += [[line[name] for name in ("representation", "protocol")] for line in document["results"]]
+        assert all(told)
         return document
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, AssertionError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no result of elo benchmark: {error!r}.", hint="Give the result.json of a run.") from error
 
 
@@ -118,7 +122,7 @@ def _again(told: Mapping[str, Any]) -> Representation:
         DataError: it is gone, or another by now.
     """
     load = {"encoder": named_encoder, "features": named_features}[told["kind"]]
-    found = load(f"{told['name']}={told['path']}")
+    found = replace(load(told["path"]), name=told["name"])
     if found.digest != told["sha256"]:
         raise DataError(
             f"{told['path']} is not what was scored as {told['name']}: its SHA-256 is {found.digest}, not {told['sha256']}.",

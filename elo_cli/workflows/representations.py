@@ -9,6 +9,7 @@ from typing import Any
 
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.engine.export import LoadedEncoder, digest_of
+from elo_cli.engine.extract import TRIVIAL
 from elo_cli.engine.foreign import load_any_encoder
 from elo_cli.engine.objective import build_encoder
 
@@ -20,6 +21,8 @@ SINGLE_TASKS = {  # the rows of Table 1 that are one task alone, and the pattern
     "predict": "rgb.predict",
     "joint-embedding": "*.embed",
 }
+BESIDE = ("chance", "untrained", *TRIVIAL)  # what a benchmark itself calls what stands beside
+_NOWHERE = Path("untrained")  # the path of a network that was built, and is in no file
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,7 @@ class Representation:
         path = self.encoder.path if self.encoder is not None else self.features
         kind = "encoder" if self.encoder is not None else "features" if self.features is not None else "trivial"
         told = {"name": self.name, "row": self.row, "kind": kind, "sha256": self.digest}
-        untrained = self.encoder is not None and self.encoder.card["origin"].get("method") == "none"
-        return told | {"path": None if path is None or untrained else str(path.absolute())}
+        return told | {"path": None if path in (None, _NOWHERE) else str(path.absolute())}
 
     def as_row(self, row: str | None) -> "Representation":
         """Let it be that row of the paper's tables."""
@@ -94,7 +96,7 @@ def untrained(like: LoadedEncoder, seed: int) -> Representation:
         "origin": {"method": "none", "seed": seed, "short_side": like.card["origin"]["short_side"]},
         "sha256": digest,
     }
-    return Representation("untrained", "scratch", encoder=LoadedEncoder(Path("untrained"), network, card), digest=digest)
+    return Representation("untrained", "scratch", encoder=LoadedEncoder(_NOWHERE, network, card), digest=digest)
 
 
 def check_names(chosen: Sequence[Representation]) -> None:
@@ -103,7 +105,7 @@ def check_names(chosen: Sequence[Representation]) -> None:
     Raises:
         UsageError: two have one name, or one that is no file name.
     """
-    names = [one.name for one in chosen]
+    names = [one.name for one in chosen] + [name for name in BESIDE if name != "untrained"]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"Two representations are called '{name}'.", hint="Give them names: --encoder first=PATH")

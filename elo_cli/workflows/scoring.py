@@ -84,7 +84,7 @@ def check_sides(train: int, test: int, split: Split) -> None:
 def own_settings(protocol: str, settings: Settings) -> dict[str, Any]:
     """Return the section of `benchmark` that has a protocol's name, as keywords; nothing where there is none."""
     section = getattr(settings.benchmark, protocol.replace("-", "_"), None)
-    return {} if section is None else section.model_dump()
+    return {} if section is None else section.model_dump(exclude={"by"})
 
 
 def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: LabelledSet, *, unread_train: int) -> SplitScores:

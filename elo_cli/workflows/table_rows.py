@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from elo_cli import dist
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.settings import Settings
 from elo_cli.core.shelf import suggest
@@ -54,12 +55,20 @@ def trained_rows(settings: Settings, watch: Watch) -> list[Representation]:
 
     Raises:
         DataError: there is no preprocessed set to train on, or a row needs a search that was not made.
+        UsageError: a row was trained with other settings, or of another search.
     """
     losses = {name: (row, loss) for row in settings.benchmark.rows for name, loss in losses_of(row, settings).items()}
     found = []
     for name, (row, loss) in losses.items():
         place = Workspace(Path(settings.workspace)).root / "rows" / name
         watch.note(f"$ elo pretrain --loss {loss} --out {place}")
-        pretrain.run(settings=settings, data=None, loss=loss, out=place, fresh=False, watch=watch)
+        try:
+            pretrain.run(settings=settings, data=None, loss=loss, out=place, fresh=False, watch=watch)
+        except UsageError as error:
+            if not error.message.startswith(f"{place} was begun"):
+                raise
+            hint = f"Move {place} away, and the row is trained anew; or give the former settings."
+            raise UsageError(error.message, hint=hint) from error
+        dist.after_first(f"row {name}")  # rank 0 writes the encoder after the others are done
         found.append(named_encoder(f"{name}={RunDirectory(place).encoder}").as_row(row))
     return found

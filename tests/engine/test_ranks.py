@@ -1,6 +1,7 @@
 """Several processes with a batch between them train as one process with all of it does."""
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from elo_cli import dist
 from elo_cli.core.clip import ClipBatch
-from elo_cli.core.errors import UsageError
+from elo_cli.core.errors import AbandonedError, UsageError
 from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
@@ -88,6 +89,27 @@ def refusal(place: Path) -> str:
     return caught.value.message
 
 
+def waited(late: float, leave: float) -> tuple[float, float]:
+    """Rank 0 comes late and leaves at once; the others leave later. When each came to the place, and when it went on."""
+    came = time.time()
+    if dist.rank() == 0:
+        time.sleep(late)
+    dist.after_first("something")
+    went = time.time()
+    if dist.rank():
+        time.sleep(leave)
+    return came + (late if dist.rank() == 0 else 0), went
+
+
+def abandoned(told: Path) -> None:
+    """Rank 0 fails before it comes to the place; write down what the others learn of it."""
+    if dist.rank() == 0:
+        raise UsageError("rank 0 has failed")
+    with pytest.raises(AbandonedError) as caught:
+        dist.after_first("something")
+    told.write_text(caught.value.message)
+
+
 def copies(trained: Training[Objective]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in trained.tensors().items()}
 
@@ -137,3 +159,19 @@ def test_what_is_no_number_on_one_rank_is_left_out_on_all(place: Path) -> None:
 def test_a_batch_must_be_shared_evenly(place: Path) -> None:
     for said in together(2, refusal, place):
         assert said == "A batch of 5 clips cannot be divided among 2 processes."
+
+
+def test_nobody_goes_on_before_rank_0_and_rank_0_not_without_being_heard() -> None:
+    (came, _), *others = together(2, waited, 0.7, 0.3)
+    assert all(went >= came for _, went in others)
+
+
+def test_who_waits_for_a_rank_0_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="rank 0 has failed"):
+        together(2, abandoned, tmp_path / "told")
+    assert "Rank 1 of 2 has lost the others" in (tmp_path / "told").read_text()
+
+
+def test_alone_there_is_nobody_to_wait_for() -> None:
+    dist.after_first("something")
+    dist.after_first("something")

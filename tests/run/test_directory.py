@@ -11,7 +11,7 @@ import pytest
 
 from elo_cli.core.errors import LockedError, StorageError, UsageError
 from elo_cli.core.strict_yaml import load_yaml
-from elo_cli.run.directory import RunDirectory, fresh_root, newest_root
+from elo_cli.run.directory import RunDirectory, fresh_root, newest_root, numbered_roots
 
 SETTINGS = {"seed": 1, "lr": 1e-4, "loader": {"workers": 2, "batch": 32}, "terms": ["rgb.reverse"], "name": "no"}
 
@@ -137,6 +137,8 @@ def test_the_newest_is_the_highest_number_that_has_the_file(tmp_path: Path) -> N
         (tmp_path / name / "result.json").touch()
     (tmp_path / "run.v1-11").mkdir()
     assert newest_root(base, "result.json") == tmp_path / "run.v1-10"
+    assert numbered_roots(base, "result.json") == [tmp_path / name for name in ("run.v1-10", "run.v1-2", "run.v1")]
+    assert numbered_roots(tmp_path / "none" / "run", "result.json") == []
     (tmp_path / "run.v1-10" / "result.json").unlink()
     assert newest_root(base, "result.json") == tmp_path / "run.v1-2"
     (tmp_path / "run.v1-2" / "result.json").unlink()

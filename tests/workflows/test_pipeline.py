@@ -154,6 +154,52 @@ def test_a_benchmark_line_says_all_that_a_number_needs(home: Path, lines: dict[t
     content = (home / "elo/pretrain/encoder.safetensors").read_bytes()
     assert line["encoder"] == hashlib.sha256(content).hexdigest()
     assert line["missing_videos"] == 1
+    assert line["average"] == "softmax" and {"accuracy", "clip_accuracy"} <= line["metrics"].keys()
+    for split in line["splits"]:
+        assert {"accuracy", "clip_accuracy", "unreadable", "test_videos", "train_videos", "per_class"} <= split.keys()
+    assert line["row"] == "elo-without-distillation", "what its search could find"
+    assert line["search"] == {"strategy": "cma-es", "measure": "zipf", "evaluations": 6}
+
+
+def test_the_document_says_what_was_scored_and_how(home: Path, typed: dict[str, Any]) -> None:
+    document = json.loads((home / "elo/benchmark-hmdb51/result.json").read_text())
+    assert set(document) == {"elo", "dataset", "settings", "results", "representations"}
+    assert document["dataset"]["name"] == document["dataset"]["asked"] == "hmdb51"
+    assert document["dataset"]["missing"] == ["climb_stairs/with a blank 2.avi"]
+    assert document["settings"]["seed"] == 0 and document["settings"]["benchmark"]["clips"] == 2
+    told = {one["name"]: one for one in document["representations"]}
+    assert set(told) == {"untrained", "pretrained"}
+    assert told["pretrained"]["path"] == str(home / "elo/pretrain/encoder.safetensors") and told["untrained"]["path"] is None
+    again = elo("benchmark --repeat elo/benchmark-hmdb51/result.json --json", home)
+    assert again.exit_code == 0, again.stderr
+    assert json.loads(again.stdout)["repeated"]["equal"]
+
+
+def test_rows_are_trained_once(home: Path, typed: dict[str, Any]) -> None:
+    line = (
+        "benchmark hmdb51 --row frame-shuffle --row random --row elo --set benchmark.random_losses=2 --protocol linear"
+        " --set benchmark.baselines=false --table 1"
+    )
+    done = elo(f"{line} --out rows", home)
+    assert done.exit_code == 0, done.stderr
+    for words in ("$ elo pretrain --loss rgb.shuffle --out elo/rows/frame-shuffle", "--loss random:1", "Table 1, HMDB51"):
+        assert words in done.stdout + done.stderr
+    cards = {path.parent.name: json.loads(path.read_text())["origin"] for path in home.glob("elo/rows/*/encoder.json")}
+    assert set(cards) == {"frame-shuffle", "random-0", "random-1", "elo"}
+    assert [cards[f"random-{number}"]["random"] for number in (0, 1)] == [0, 1]
+    assert cards["random-0"]["loss"] != cards["random-1"]["loss"] and cards["elo"]["search"]["strategy"] == "cma-es"
+    assert {name for name, weight in cards["frame-shuffle"]["loss"].items() if weight} == {"rgb.shuffle"}
+    results = json.loads((home / "rows/result.json").read_text())["results"]
+    rows = {line["representation"]: line["row"] for line in results}
+    assert rows == {"chance": None, "frame-shuffle": "frame-shuffle", "random-0": "random", "random-1": "random", "elo": "elo"}
+    logs = {path: path.read_bytes().count(b'"step"') for path in home.glob("elo/rows/*/log.jsonl")}
+    kept = hashes(home, "elo/rows/*/encoder.safetensors", "elo/rows/*/checkpoints/*")
+    again = elo(f"{line} --out rows-again", home)
+    assert again.exit_code == 0, again.stderr
+    assert {path: path.read_bytes().count(b'"step"') for path in logs} == logs, "no step was made again"
+    assert hashes(home, "elo/rows/*/encoder.safetensors", "elo/rows/*/checkpoints/*") == kept
+    other = elo(f"{line} --out rows-other --set pretrain.lr=0.5", home)
+    assert other.exit_code == 2 and "Move elo/rows/frame-shuffle away" in other.stderr
 
 
 def test_baselines_stand_beside_the_result(lines: dict[tuple[str, str], dict[str, Any]], typed: dict[str, Any]) -> None:
@@ -179,7 +225,9 @@ def test_an_unreadable_test_video_counts_as_wrong_and_is_said(
         assert right <= broken["test_videos"] - 1
         if protocol == "linear":  # kmeans is a mean of several runs
             assert right == pytest.approx(round(right))
-    assert json.loads((home / "elo/benchmark-hmdb51/dataset/failures.jsonl").read_text())["video"] == BROKEN
+            assert broken["per_class"]["climb"] * 2 <= 1, "one of two cannot be right"
+    failures = [json.loads(path.read_text())["video"] for path in home.glob("elo/cache/sets/hmdb51-*/failures.jsonl")]
+    assert failures and set(failures) == {BROKEN}
 
 
 def test_a_set_without_sound_drops_the_terms_that_hear(home: Path, typed: dict[str, Any], tmp_path: Path) -> None:

@@ -1,0 +1,199 @@
+"""`elo benchmark` as it is typed: what is prepared and taken once, what stands beside, and what is refused."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from elo_cli.core.features import Features
+from tests.support.commands import elo, finish, hashes, start
+from tests.support.encoders import write_encoder
+from tests.support.labelled_films import lines_of, write_coloured, write_labelled_home
+
+LINE = "benchmark folder --root films --set benchmark.folds=2 --set benchmark.kmeans.runs=2"
+RESULT = "elo/benchmark-folder/result.json"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory in which one encoder was scored."""
+    folder = write_labelled_home(tmp_path_factory.mktemp("home"))
+    done = elo(f"{LINE} --encoder one", folder)
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def copy(home: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change, as if it had always been there; its files are as old as they were."""
+    folder = Path(shutil.copytree(home, tmp_path / "home"))
+    for name in (RESULT, "elo/benchmark-folder/settings.yaml"):
+        (folder / name).write_text((folder / name).read_text().replace(str(home), str(folder)))
+    return folder
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """When each kept feature and shard was written, and where."""
+    kept = [*folder.glob("elo/cache/features/*.safetensors"), *folder.glob("elo/cache/sets/*/shards/*")]
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_ino) for path in kept}
+
+
+def test_colours_are_learnt_and_stand_beside_chance(home: Path) -> None:
+    lines = lines_of(home / RESULT)
+    assert lines["colour-histogram", "linear"]["accuracy"] == 1.0
+    assert lines["chance", "majority"]["accuracy"] == 0.5
+    assert {name for name, _ in lines} >= {"chance", "untrained", "thumbnail", "flow-histogram", "one"}
+    line = lines["one", "linear"]
+    assert line["metrics"]["clip_accuracy"] <= 1 and line["deviation"] is not None
+    assert [split["split"] for split in line["splits"]] == ["1", "2"]
+    document = json.loads((home / RESULT).read_text())
+    assert set(document) == {"elo", "dataset", "settings", "results", "representations"}
+    assert document["dataset"]["splits"]["1"] == {"train": 6, "test": 6}
+    assert document["settings"]["benchmark"]["folds"] == 2
+
+
+def test_nothing_is_prepared_or_taken_twice(copy: Path) -> None:
+    before = stamps(copy)
+    again = elo(f"{LINE} --encoder one", copy)
+    assert again.exit_code == 0 and stamps(copy) == before
+    write_encoder(copy / "two", width=8)
+    other = elo(f"{LINE} --encoder two --out second", copy)
+    assert other.exit_code == 0, other.stderr
+    after = stamps(copy)
+    assert {name: after[name] for name in before} == before, "what was there is still the same"
+    new = set(after) - set(before)
+    assert len(new) == 2 and all("features/" in name for name in new), "the encoder's and its untrained twin's"
+    more = elo(f"{LINE} --encoder one --out third --set benchmark.crops=3", copy)
+    assert more.exit_code == 0, more.stderr
+    assert len(stamps(copy)) == len(after) + 5, "other crops are other features, of the same shards"
+    assert lines_of(copy / "third/result.json")["one", "linear"]["crops"] == 3
+
+
+def test_a_changed_video_is_looked_at_again(copy: Path) -> None:
+    before = stamps(copy)
+    write_coloured(copy / "films/cold/0.mp4", "wood", 99)
+    done = elo(f"{LINE} --encoder one --out second", copy)
+    assert done.exit_code == 0, done.stderr
+    new = set(stamps(copy)) - set(before)
+    assert len([name for name in new if "features/" in name]) == 5
+    assert any("shards/" in name for name in new)
+
+
+def test_a_run_goes_on_with_its_own_videos_only(copy: Path) -> None:
+    write_coloured(copy / "films/cold/9.mp4", "cold", 99)
+    done = elo(f"{LINE} --encoder one", copy)
+    assert done.exit_code == 2 and "begun with other settings" in done.stderr
+
+
+def test_damaged_features_are_taken_again_with_a_warning(copy: Path) -> None:
+    for path in copy.glob("elo/cache/features/*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-100])
+    before = hashes(copy, RESULT)
+    done = elo(f"{LINE} --encoder one", copy)
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.count("They are taken again.") == 5
+    assert hashes(copy, RESULT) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a killed process is looked for in /proc")
+def test_a_kill_within_the_extraction_loses_nothing_that_was_done(copy: Path) -> None:
+    expected = hashes(copy, RESULT)
+    shutil.rmtree(copy / "elo/benchmark-folder")
+    shutil.rmtree(copy / "elo/cache/features")
+    code, _, _ = finish(start(f"{LINE} --encoder one", copy, die_at="os.rename:.ids.jsonl:5"))
+    assert code == -9
+    kept = stamps(copy)
+    assert any("features/" in name for name in kept) and not (copy / RESULT).exists()
+    assert elo(f"{LINE} --encoder one", copy).exit_code == 0
+    after = stamps(copy)
+    assert {name: after[name] for name in kept if name in after} == {name: kept[name] for name in kept if name in after}
+    assert hashes(copy, RESULT) == expected
+
+
+def test_features_taken_elsewhere_score_like_their_encoder(copy: Path) -> None:
+    taken = elo("extract-features films --encoder one --out taken --set extract.clips=2", copy)
+    assert taken.exit_code == 0, taken.stderr
+    line = f"{LINE} --encoder one --features taken=taken/features.safetensors --set benchmark.average=features --out both"
+    done = elo(f"{line} --protocol linear --protocol knn --protocol retrieval", copy)
+    assert done.exit_code == 0, done.stderr
+    lines = lines_of(copy / "both/result.json")
+    for protocol in ("linear", "knn", "retrieval"):
+        encoder, file = lines["one", protocol], lines["taken", protocol]
+        assert file["metrics"] == encoder["metrics"]
+        assert (encoder["average"], file["average"], file["frames"]) == ("features", "as in the file", None)
+    alone = elo(f"{LINE} --features taken/features.safetensors --out alone", copy)
+    assert alone.exit_code == 0, alone.stderr
+    assert {name for name, _ in lines_of(copy / "alone/result.json")} == {"chance", "features"}
+
+
+def test_an_unreadable_test_video_is_wrong_by_its_share(copy: Path) -> None:
+    (copy / "films/warm/3.mp4").write_bytes(b"nothing to see")
+    done = elo(f"{LINE} --encoder one --protocol linear --out second", copy)
+    assert done.exit_code == 0, done.stderr
+    assert "1 of 12 videos could not be used" in done.stderr and "1 unreadable and 0 missing videos" in done.stdout
+    line = lines_of(copy / "second/result.json")["colour-histogram", "linear"]
+    assert sorted(split["accuracy"] for split in line["splits"]) == [pytest.approx(5 / 6), 1.0]
+    [broken] = [split for split in line["splits"] if split["unreadable"]]
+    assert broken["per_class"] == {"cold": 1.0, "warm": pytest.approx(2 / 3)}
+    assert broken["accuracy_per_class"] == pytest.approx(5 / 6)
+    assert line["unreadable_test_videos"] == 1
+    [other] = [split for split in line["splits"] if not split["unreadable"]]
+    assert other["unread_train_videos"] == 1
+
+
+def test_some_of_the_splits(copy: Path) -> None:
+    done = elo(f'{LINE} --encoder one --out second --set benchmark.splits=["2"]', copy)
+    assert done.exit_code == 0, done.stderr
+    some, every = lines_of(copy / "second/result.json"), lines_of(copy / RESULT)
+    assert some["one", "linear"]["splits"] == every["one", "linear"]["splits"][1:]
+    assert some["one", "linear"]["deviation"] is None
+    wrong = elo(f'{LINE} --encoder one --set benchmark.splits=["3"]', copy)
+    assert wrong.exit_code == 2 and "films has no split '3'" in wrong.stderr
+
+
+def test_json_is_one_document_with_the_table_of_the_paper(copy: Path) -> None:
+    done = elo(f"{LINE} --encoder one --table 1 --json", copy)
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["table"]["table"] == 1 and document["table"]["dataset"] == "films"
+    scratch = next(row for row in document["table"]["rows"] if row["row"] == "scratch")
+    assert scratch["paper"]["finetune"] is not None and scratch["measured"]["linear"]["accuracy"] is not None
+    shown = elo(f"{LINE} --encoder one --table 1", copy)
+    assert "Table 1, HMDB51" in shown.stdout and "paper" in shown.stdout
+
+
+def refusals(home: Path) -> Iterator[tuple[str, int, str]]:
+    """Lines that cannot be, their exit codes, and what is said."""
+    yield f"{LINE} --encoder one --encoder one/encoder.safetensors", 2, "Two representations are called 'one'"
+    yield f"{LINE} --encoder thumbnail=one", 2, "Two representations are called 'thumbnail'"
+    yield f"{LINE} --encoder nowhere", 2, "nowhere"
+    yield LINE, 3, "There is no pretrained encoder"
+    yield f"{LINE} --row elo", 3, "elo evolve"
+    yield f"{LINE} --row predct", 2, "predict"
+    yield f"{LINE} --encoder one --protocol linaer", 2, "linear"
+    yield f"{LINE} --features {home / 'other.safetensors'}", 3, "holds features of other videos"
+    yield "benchmark --table 1", 2, "No data set is named"
+    yield "benchmark folder", 2, "--root"
+
+
+def test_what_cannot_be_is_refused_before_anything_is_written(home: Path) -> None:
+    features = Features.load(next(home.glob("elo/cache/features/*.safetensors")))
+    strange = tuple(f"other/{name}" for name in features.ids)
+    Features(features.matrix_ND, strange, features.labels).save(home / "other.safetensors")
+    for line, code, words in refusals(home):
+        done = elo(f"{line} --out {home / 'refused'}" if "--row" not in line else line, home)
+        assert (done.exit_code, words in done.stderr) == (code, True), (line, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals are sent by an audit hook that was tried there")
+def test_a_stop_says_how_to_go_on(copy: Path) -> None:
+    shutil.rmtree(copy / "elo/cache/features")
+    code, said, complained = finish(start(f"{LINE} --encoder one", copy, die_at="os.rename:.ids.jsonl:3:TERM"))
+    assert code == 75, complained
+    assert f"Go on with: elo {LINE}" in complained
+    assert said == "" and "Traceback" not in complained
+    assert elo(f"{LINE} --encoder one", copy).exit_code == 0
