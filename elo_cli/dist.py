@@ -31,6 +31,8 @@ _BUCKET = 2**23  # numbers of gradients that travel together
 def joined(device: torch.device) -> Iterator[None]:
     """Be one of the ranks that a launcher has announced, inside a `with` block; alone where none has.
 
+    Inside another such block it changes nothing.
+
     Args:
         device: where this rank computes; CUDA talks by NCCL, processors by gloo.
 
@@ -38,7 +40,7 @@ def joined(device: torch.device) -> Iterator[None]:
         MachineError: the others cannot be reached.
     """
     told = Rank.announced()
-    if told.world == 1:
+    if told.world == 1 or _together():
         yield
         return
     try:

@@ -67,6 +67,10 @@ def command(
     if not (common.dry_run or common.print_settings) and together(common, gpus, processes):
         return
     if repeat is not None:
+        if dataset or encoder or features or protocol or row or table or common.assignments:
+            raise UsageError(
+                "--repeat takes everything from the result.", hint="Beside it give --root, --out, --fresh or --json alone."
+            )
         run_workflow("repetition", common, repeat=repeat, root=root, out=out)
         return
     shorthands = {

@@ -150,7 +150,7 @@ class Published:
         if not splits:
             raise DataError(f"No split of {self.title} has both training and test videos on disk.", hint=self.howto)
         videos = tuple(held[video] for video in sorted(labels) if video not in gone)
-        return LabelledSet(self.name, root, videos, splits, missing)
+        return LabelledSet(self.name, root, videos, splits, missing, home)
 
     def damaged(self, path: Path, wrong: str, line: int | None = None) -> DataError:
         """Build the error of a list that is not as published.

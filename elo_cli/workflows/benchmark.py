@@ -21,7 +21,7 @@ from elo_cli.protocols import SHELF as PROTOCOLS
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import boxed_benchmark
-from elo_cli.workflows.benchmark_record import FREE, stored_settings, write_result
+from elo_cli.workflows.benchmark_record import FREE, cache_of, stored_settings, write_result
 from elo_cli.workflows.detecting import PROTOCOL
 from elo_cli.workflows.events import Outcome, Watch
 from elo_cli.workflows.finetuning import finetune_split
@@ -97,9 +97,10 @@ def run(
     labelled = find(settings, dataset, root)
     if isinstance(labelled, BoxedSet):
         boxed_benchmark.check_asked(labelled, features, table)
-    chosen = given(settings, encoders, features) + trained_rows(settings, watch)
     place = out or Workspace(Path(settings.workspace)).place(f"benchmark-{dataset}", fresh=fresh)
-    outcome = score(chosen, labelled, settings, place, asked=dataset, fresh=fresh, watch=watch)
+    with dist.joined(Precision.choose(settings.machine).device):
+        chosen = given(settings, encoders, features) + trained_rows(settings, watch)
+        outcome = score(chosen, labelled, settings, place, asked=dataset, fresh=fresh, watch=watch)
     if table is None or dist.rank():
         return outcome
     shown, record = tables_of_the_paper(table, outcome.result["results"], Workspace(Path(settings.workspace)))
@@ -157,26 +158,26 @@ def score(
     fresh: bool,
     watch: Watch,
     asked: str = "folder",
-    cache: Path | None = None,
+    anew: bool = False,
 ) -> Outcome:
     """Score representations, with the baselines, and write the results.
 
     Args:
         asked: the entry of `elo_cli/datasets` that found the set.
-        cache: where what can be made again is kept; None for that of the workspace.
+        anew: nothing that others made is taken: what can be made again is kept in the run's own directory.
     """
     if isinstance(labelled, BoxedSet):
-        return boxed_benchmark.score_boxed(chosen, labelled, settings, place, fresh=fresh, watch=watch, asked=asked, cache=cache)
+        return boxed_benchmark.score_boxed(chosen, labelled, settings, place, fresh=fresh, watch=watch, asked=asked, anew=anew)
     like = next((one.encoder for one in chosen if one.encoder is not None), None)
     if like is not None and settings.benchmark.baselines:
         chosen = [untrained(like, settings.seed), *chosen]
     check_names(chosen)
-    stored = stored_settings(settings, labelled.name, digest(labelled), labelled.root, chosen)
+    stored = stored_settings(settings, labelled.name, digest(labelled), chosen)
     precision = Precision.choose(settings.machine)
     with dist.joined(precision.device):
         opened = open_directory(place, stored, precision, fresh=fresh, free=FREE)
         with spending() as spent, opened as directory:
-            source = LabelledFeatures(labelled, settings, cache or Workspace(Path(settings.workspace)).cache, watch)
+            source = LabelledFeatures(labelled, settings, cache_of(directory, settings, anew=anew), watch)
             scored = _scored(chosen, like, source, settings, directory, watch)
             if dist.rank():
                 return Outcome({})
@@ -201,17 +202,21 @@ def _scored(
     scored: list[_Scored] = []
     if not dist.rank():
         looking = [protocol for protocol in settings.benchmark.protocols if protocol not in training]
-        scored.append((result_line(_CHANCE, "majority", majority(labelled), labelled, like, settings), majority(labelled)))
+        guessed = majority(labelled)
+        scored.append((result_line(_CHANCE, "majority", guessed, labelled, None, settings), guessed))
         for one in _with_trivial(chosen, like, source, settings) if looking else ():
             scored += _looked_at(one, looking, like, source, settings, watch)
     dist.after_first("features")
     for protocol, train in training.items():
         for one in chosen:
+            if one.encoder is None and not dist.rank():
+                watch.warn(f"{one.name} is a file of features: {protocol} trains a network, and leaves it out.")
             if one.encoder is not None:
                 found = [train(one, split, labelled, source, settings, directory, watch) for split in labelled.splits]
                 scores = [each for each in found if each is not None]
                 if scores:
-                    scored.append((result_line(one, protocol, scores, labelled, one.encoder, settings), scores))
+                    data = source.fingerprint(one.encoder)
+                    scored.append((result_line(one, protocol, scores, labelled, one.encoder, settings, data), scores))
     return scored
 
 
@@ -243,7 +248,7 @@ def _looked_at(
             done += 1
             watch.advance(stage, done)
             watch.check()
-        yield result_line(one, protocol, scores, labelled, seen, settings), scores
+        yield result_line(one, protocol, scores, labelled, seen, settings, source.fingerprint(seen)), scores
     watch.finish(stage)
 
 
@@ -257,10 +262,11 @@ def _with_trivial(
 
 
 def digest(labelled: LabelledSet | BoxedSet) -> str:
-    """Name the videos, labels and splits, so that a run never goes on with others."""
+    """Name the videos, labels, groups and splits, so that a run never goes on with others."""
     if isinstance(labelled, BoxedSet):
         return boxed_benchmark.digest(labelled)
-    text = json.dumps([[(video.id, video.label) for video in labelled.videos], [vars(split) for split in labelled.splits]])
+    videos = [(video.id, video.label, video.group, video.start_s, video.end_s) for video in labelled.videos]
+    text = json.dumps([videos, [vars(split) for split in labelled.splits]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -7,27 +7,33 @@ from typing import Any
 from elo_cli import __version__
 from elo_cli.core.files import write_json
 from elo_cli.core.settings import Settings
+from elo_cli.run.directory import RunDirectory
+from elo_cli.run.workspace import Workspace
 from elo_cli.workflows.representations import Representation
 
 # What may differ from one start to the next: it changes no line that is there.
-FREE = frozenset({"benchmark.protocols", "benchmark.rows", "machine.loader_workers", "machine.threads"})
+FREE = frozenset({"benchmark.protocols", "machine.loader_workers", "machine.threads"})
 _STORED = ("seed", "benchmark", "extract", "machine")
 
 
-def stored_settings(settings: Settings, name: str, digest: str, root: Path, chosen: Sequence[Representation]) -> dict[str, Any]:
+def stored_settings(settings: Settings, name: str, digest: str, chosen: Sequence[Representation]) -> dict[str, Any]:
     """Say what the directory of a benchmark is bound to.
 
     Args:
         settings: those of the run.
         name: of the data set.
         digest: of what is in it.
-        root: where it is.
         chosen: what is scored.
     """
     dump = settings.model_dump(mode="json")
     stored: dict[str, Any] = {key: dump[key] for key in _STORED}
-    stored |= {"dataset": name, "splits": digest, "root": str(root.absolute())}
+    stored |= {"dataset": name, "splits": digest}
     return stored | {"representations": {one.name: one.digest for one in chosen}}
+
+
+def cache_of(run: RunDirectory, settings: Settings, *, anew: bool) -> Path:
+    """Return where prepared sets and features are kept: for all benchmarks of the workspace, or for this one alone."""
+    return (Workspace(Path(settings.workspace)) if not anew else Workspace(run.root)).cache
 
 
 def write_result(

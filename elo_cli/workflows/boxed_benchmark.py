@@ -12,8 +12,7 @@ from elo_cli.core.errors import UsageError
 from elo_cli.core.settings import Settings
 from elo_cli.engine.precision import Precision
 from elo_cli.protocols import SHELF as PROTOCOLS
-from elo_cli.run.workspace import Workspace
-from elo_cli.workflows.benchmark_record import FREE, stored_settings, write_result
+from elo_cli.workflows.benchmark_record import FREE, cache_of, stored_settings, write_result
 from elo_cli.workflows.detecting import PROTOCOL, detect
 from elo_cli.workflows.events import Outcome, Watch
 from elo_cli.workflows.material import spending
@@ -77,13 +76,13 @@ def score_boxed(
     fresh: bool,
     watch: Watch,
     asked: str,
-    cache: Path | None,
+    anew: bool,
 ) -> Outcome:
     """Train and score encoders, with an untrained one beside them, and write the results.
 
     Args:
         asked: the entry of `elo_cli/datasets` that found the set.
-        cache: where what can be made again is kept; None for that of the workspace.
+        anew: nothing that others made is taken: what can be made again is kept in the run's own directory.
 
     Raises:
         UsageError: there is no encoder to be scored, or two have one name.
@@ -96,12 +95,12 @@ def score_boxed(
     check_names(chosen)
     # The result says by what it was scored, so that it can be done again from it alone.
     settings = settings.model_copy(update={"benchmark": settings.benchmark.model_copy(update={"protocols": (PROTOCOL,)})})
-    stored = stored_settings(settings, boxed.name, digest(boxed), boxed.root, chosen)
+    stored = stored_settings(settings, boxed.name, digest(boxed), chosen)
     precision = Precision.choose(settings.machine)
     with dist.joined(precision.device):
         opened = open_directory(place, stored, precision, fresh=fresh, free=FREE)
         with spending() as spent, opened as directory:
-            sets = PreparedSets(cache or Workspace(Path(settings.workspace)).cache, watch)
+            sets = PreparedSets(cache_of(directory, settings, anew=anew), watch)
             found = [detect(one, boxed, sets, settings, directory, watch) for one in chosen]
             if dist.rank():
                 return Outcome({})

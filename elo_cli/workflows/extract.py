@@ -1,5 +1,7 @@
 """`elo extract-features`: videos → one vector for each, from the RGB encoder."""
 
+import contextlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,10 @@ def _extract(loaded: LoadedEncoder, material: Material, settings: Settings, run:
             f"The encoder knows clips at {knows:g} frames per second; {material.videos.root} has {has:g}.",
             hint="Give the raw videos instead, or preprocess them at the encoder's rate.",
         )
+    done = _done(run, loaded, material)
+    if done is not None:
+        watch.note(f"These features are there already: {run.features}.")
+        return done
     parts = run.root / "parts"
     features = encoder_features(parts, loaded, material, Views(settings.extract.clips), settings, watch, "extracting")
     Features(features.matrix_ND, features.ids, features.labels).save(run.features)
@@ -109,6 +115,16 @@ def _extract(loaded: LoadedEncoder, material: Material, settings: Settings, run:
     write_json(run.result, result)
     shutil.rmtree(parts, ignore_errors=True)
     return result
+
+
+def _done(run: RunDirectory, loaded: LoadedEncoder, material: Material) -> dict[str, Any] | None:
+    """Return the result of a run that is done, if it is of this encoder and these videos and its features can be read."""
+    with contextlib.suppress(OSError, ValueError, KeyError, DataError):
+        result: dict[str, Any] = json.loads(run.result.read_text())
+        same = (result["encoder"], result["data"]) == (loaded.card["sha256"], material.fingerprint)
+        if same and len(Features.load(run.features)) == result["videos"]:
+            return result
+    return None
 
 
 def _is_raw(source: Path | None) -> bool:

@@ -79,6 +79,10 @@ class LabelledFeatures:
         flow = self.settings.benchmark.baselines
         return self._packed(preparation(loaded, self.settings, self.views.clips, flow=flow), self.labelled.videos)
 
+    def fingerprint(self, loaded: LoadedEncoder | None) -> str | None:
+        """Name what an encoder looks at: the frames, and how they were stored; None of a file of features."""
+        return None if loaded is None else self.evaluation_set(loaded).fingerprint
+
     def training_set(self, loaded: LoadedEncoder) -> Material:
         """Bring all training videos into the form that an encoder is fine-tuned on, once, and open it."""
         given = self.settings.benchmark.finetune

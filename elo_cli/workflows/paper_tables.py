@@ -171,10 +171,12 @@ def _curve(lines: Sequence[Line]) -> list[Record] | None:
     if not lines:
         return None
     if lines[-1]["row"] != _RANDOM:
-        return [{name: point[name] for name in ("labels", "accuracy", "deviation")} for point in lines[-1]["details"]["curve"]]
+        return [
+            {name: point[name] for name in ("labels", "accuracy", "deviation")} for point in lines[-1]["details"].get("curve", ())
+        ]
     by_count: dict[int, list[float]] = {}
     for line in _newest_of_each_encoder(lines):
-        for point in line["details"]["curve"]:
+        for point in line["details"].get("curve", ()):
             by_count.setdefault(point["labels"], []).append(point["accuracy"])
     return [{"labels": labels, **_spread(values), "encoders": len(values)} for labels, values in sorted(by_count.items())]
 

@@ -7,14 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from elo_cli import dist
-from elo_cli.core.errors import DataError
+from elo_cli.core.errors import DataError, EloError
 from elo_cli.core.settings import Settings
+from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import benchmark
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.representations import Representation, named_encoder, named_features
 
 _SHOWN = 20  # differences
+
+
+class DifferentResult(EloError):
+    """A benchmark was done again and its numbers differ.
+
+    Attributes:
+        outcome: all that was found, as that of an equal result has it.
+    """
+
+    def __init__(self, message: str, *, hint: str, outcome: Outcome) -> None:
+        super().__init__(message, hint=hint)
+        self.outcome = outcome
 
 
 def plan(*, settings: Settings, repeat: Path, root: Path | None, out: Path | None, fresh: bool) -> Outcome:
@@ -42,6 +55,7 @@ def run(*, settings: Settings, repeat: Path, root: Path | None, out: Path | None
 
     Raises:
         DataError: the file is none of a benchmark, or what it names is no longer there, or another.
+        DifferentResult: a number differs.
     """
     document = _read(repeat)
     again = _settings(document, settings)
@@ -55,8 +69,9 @@ def run(*, settings: Settings, repeat: Path, root: Path | None, out: Path | None
         )
     chosen = [_again(told) for told in document["representations"] if told["path"] is not None]
     place = out or _place(settings, document)
+    fresh = fresh or RunDirectory(place).result.exists()  # what was done again before proves nothing now
     outcome = benchmark.score(
-        chosen, labelled, again, place, asked=document["dataset"]["asked"], fresh=fresh, watch=watch, cache=place / "cache"
+        chosen, labelled, again, place, asked=document["dataset"]["asked"], fresh=fresh, watch=watch, anew=True
     )
     if dist.rank():
         return outcome
@@ -65,7 +80,15 @@ def run(*, settings: Settings, repeat: Path, root: Path | None, out: Path | None
     rows = [(name, str(old), str(new)) for name, (old, new) in list(differing.items())[:_SHOWN]]
     note = "Every number is the same, to the last digit." if not rows else f"{len(differing)} numbers differ."
     table = Table(f"Done again: {told['lines']} lines", ("number", "was", "is"), rows, note)
-    return Outcome({**outcome.result, "repeated": told}, (*outcome.tables, table), outcome.files)
+    found = Outcome({**outcome.result, "repeated": told}, (*outcome.tables, table), outcome.files)
+    if differing:
+        raise DifferentResult(
+            f"{len(differing)} numbers of {repeat} are others now.",
+            hint="Another processor, GPU, number of threads or version of a library changes last digits; environment.json beside"
+            " both results says which. Larger differences have another cause.",
+            outcome=found,
+        )
+    return found
 
 
 def differences(before: list[Mapping[str, Any]], after: list[Mapping[str, Any]]) -> dict[str, tuple[Any, Any]]:

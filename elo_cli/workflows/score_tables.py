@@ -90,7 +90,7 @@ def score_table(lines: Sequence[Line], labelled: LabelledSet, settings: Settings
         seen = f"{one['clips']} clip(s) × {one['crops']} crop(s) of {one['frames']}×{one['stride']} frames at {one['size']}²"
     averages: dict[str, list[str]] = {}
     for line in lines:
-        known = averages.setdefault(line["average"], [])
+        known = averages.setdefault(line["average"] or "", [])
         known += [line["protocol"]] if line["protocol"] in protocols and line["protocol"] not in known else []
     averaged = "; ".join(f"{what} averaged ({', '.join(by)})" for what, by in averages.items() if by)
     note = (
@@ -120,7 +120,9 @@ def _measured(workspace: Workspace) -> list[Line]:
     for path in workspace.root.glob("benchmark-*/result.json"):
         try:
             document = json.loads(path.read_text())
-            found.append((path.stat().st_mtime, [line for line in document["results"] if "representation" in line]))
+            found.append(
+                (path.stat().st_mtime, [line for line in document["results"] if {"row", "accuracy", "details"} <= set(line)])
+            )
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return [line for _, lines in sorted(found, key=lambda each: each[0]) for line in lines]

@@ -146,6 +146,7 @@ def result_line(
     labelled: LabelledSet,
     like: LoadedEncoder | None,
     settings: Settings,
+    data: str | None = None,
 ) -> dict[str, Any]:
     """Say everything that must be known to compare a number with another.
 
@@ -156,6 +157,7 @@ def result_line(
         labelled: of which set.
         like: the encoder whose clips were looked at; None for a file of features, which does not tell.
         settings: how.
+        data: the fingerprint of what was looked at: of frames, and of how they were stored.
     """
     given, accuracies = settings.benchmark, [each.metrics["accuracy"] for each in scores]
     common = set.intersection(*(set(each.metrics) for each in scores)) - set(_COUNTS)
@@ -177,9 +179,10 @@ def result_line(
         "stride": clip and clip.stride,
         "fps": None if like is None else like.card["input"]["fps"],
         "size": clip and clip.size,
-        "clips": None if one.features is not None else given.clips,
-        "crops": None if one.features is not None else given.crops,
-        "average": averaged if one.features is None else "as in the file",
+        "clips": like and given.clips,
+        "crops": like and given.crops,
+        "average": averaged if like is not None else "as in the file" if one.features is not None else None,
+        "data": data,
         "seed": settings.seed,
         "encoder": one.digest,
         "search": one.search,

@@ -1,6 +1,6 @@
 """Rows of the paper's tables that elo trains itself: each once, by `elo pretrain`, with the loss that it names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from elo_cli import dist
@@ -11,7 +11,8 @@ from elo_cli.run.directory import RunDirectory, numbered_roots
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import pretrain
 from elo_cli.workflows.events import Watch
-from elo_cli.workflows.loss_choice import search_of
+from elo_cli.workflows.loss_choice import choose_loss, search_of
+from elo_cli.workflows.material import dataset_root, open_material, served_terms
 from elo_cli.workflows.representations import SINGLE_TASKS, Representation, named_encoder
 
 ROWS = (*SINGLE_TASKS, "random", "elo-weak", "elo")
@@ -58,6 +59,8 @@ def trained_rows(settings: Settings, watch: Watch) -> list[Representation]:
         UsageError: a row was trained with other settings, or of another search.
     """
     losses = {name: (row, loss) for row in settings.benchmark.rows for name, loss in losses_of(row, settings).items()}
+    if losses:
+        _check(settings, losses)
     found = []
     for name, (row, loss) in losses.items():
         place = Workspace(Path(settings.workspace)).root / "rows" / name
@@ -70,5 +73,22 @@ def trained_rows(settings: Settings, watch: Watch) -> list[Representation]:
             hint = f"Move {place} away, and the row is trained anew; or give the former settings."
             raise UsageError(error.message, hint=hint) from error
         dist.after_first(f"row {name}")  # rank 0 writes the encoder after the others are done
-        found.append(named_encoder(f"{name}={RunDirectory(place).encoder}").as_row(row))
+        encoder = named_encoder(f"{name}={RunDirectory(place).encoder}")
+        found.append(encoder.as_row(encoder.row or row))
     return found
+
+
+def _check(settings: Settings, losses: Mapping[str, tuple[str, str]]) -> None:
+    """Make sure before any training that every row can be trained.
+
+    Raises:
+        DataError: there is no preprocessed set.
+        UsageError: a row has no term among those that the settings and the set allow.
+    """
+    terms, _ = served_terms(settings.objective, open_material(dataset_root(settings, None)).videos)
+    for row, loss in losses.values():
+        try:
+            choose_loss(settings, loss, terms)
+        except UsageError as error:
+            hint = f"Widen objective.terms, preprocess with what it reads, or leave the row out. {error.hint}"
+            raise UsageError(f"The row {row} cannot be trained: {error.message}", hint=hint) from error

@@ -191,7 +191,13 @@ def test_rows_are_trained_once(home: Path, typed: dict[str, Any]) -> None:
     assert {name for name, weight in cards["frame-shuffle"]["loss"].items() if weight} == {"rgb.shuffle"}
     results = json.loads((home / "rows/result.json").read_text())["results"]
     rows = {line["representation"]: line["row"] for line in results}
-    assert rows == {"chance": None, "frame-shuffle": "frame-shuffle", "random-0": "random", "random-1": "random", "elo": "elo"}
+    assert rows == {
+        "chance": None,
+        "frame-shuffle": "frame-shuffle",
+        "random-0": "random",
+        "random-1": "random",
+        "elo": "elo-without-distillation",
+    }
     logs = {path: path.read_bytes().count(b'"step"') for path in home.glob("elo/rows/*/log.jsonl")}
     kept = hashes(home, "elo/rows/*/encoder.safetensors", "elo/rows/*/checkpoints/*")
     again = elo(f"{line} --out rows-again", home)

@@ -131,7 +131,7 @@ def test_a_line_is_the_mean_and_deviation_over_splits(tmp_path: Path) -> None:
     assert line["accuracy"] == pytest.approx(0.4) and line["deviation"] == pytest.approx(np.std([0.2, 0.6], ddof=1))
     assert line["metrics"] == {"accuracy": pytest.approx(0.4), "clip_accuracy": pytest.approx(0.2)}
     assert line["unreadable_test_videos"] == 2 and line["encoder"] == "ab"
-    assert (line["crops"], line["average"]) == (3, "softmax")
+    assert (line["crops"], line["average"]) == (None, None)
     assert line["details"]["curve"][0]["accuracy"] == pytest.approx(0.4)
     longer = SplitScores("3", {"accuracy": 0.4, "unreadable": 0.0}, details={"curve": [*curves[0], *curves[1]]})
     assert result_line(Representation("one"), "low-label", [*scores, longer], labelled, None, settings_of())["details"] == {}
