@@ -70,7 +70,9 @@ class FinetuneSettings(StepSettings):
     crop_area: tuple[float, float] = Field(
         (0.4, 1.0), strict=False, description="area of a random crop, as a share of the frame's largest square"
     )
-    flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring; 0 where left and right are classes")
+    flip: float | None = Field(
+        None, ge=0, le=1, description="probability of mirroring; null: 0.5, and 0 on a set whose classes tell left from right"
+    )
     augment: AugmentSettings = AugmentSettings()  # type: ignore[call-arg]
     segment_seconds: float = Field(4.0, gt=0, le=60, description="length of a stored stretch that clips are drawn from")
     max_segments: int = Field(3, ge=1, le=1000, description="stretches of one video at most, evenly spread")

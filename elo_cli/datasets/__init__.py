@@ -52,6 +52,7 @@ class LabelledSet:
         videos: all that are there, sorted by id; splits need not use every one.
         splits: in the set's own order; all their ids are among the videos.
         missing: ids that the lists name but the disk does not hold; empty unless that was allowed.
+        sides_matter: whether classes tell left from right, so that no video may be mirrored.
         source: what `find` was given to find it again: the folder or list; None where that is `root`.
     """
 
@@ -61,6 +62,7 @@ class LabelledSet:
     splits: tuple[Split, ...]
     missing: tuple[str, ...] = ()
     source: Path | None = None
+    sides_matter: bool = False
 
 
 class Dataset(Protocol):

@@ -6,6 +6,7 @@ lines) has the columns `path,label[,start][,end][,split][,group]`, with paths re
 
 import os
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -58,6 +59,7 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False, split_
     here = [video for video in listed if video.id not in gone]
     if not here:
         raise DataError(f"None of the {len(missing)} videos that {root} lists exists.", hint="Paths are relative to the list.")
+    here = _grouped(here)
     videos = _label(root, here)
     if split_by == "listed" or (split_by == "auto" and any(video.split for video in here)):
         splits: tuple[Split, ...] = (_listed_split(root, here),)
@@ -66,6 +68,15 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False, split_
     return LabelledSet(
         root.stem if root.is_file() else root.name, root.parent if root.is_file() else root, videos, splits, missing
     )
+
+
+def _grouped(listed: list[ListedVideo]) -> list[ListedVideo]:
+    """Let the stretches of one video be a group, where the list says nothing else of them."""
+    stretches = Counter(video.file for video in listed)
+    return [
+        replace(video, group=f"{video.id.partition('#t=')[0]}") if video.group is None and stretches[video.file] > 1 else video
+        for video in listed
+    ]
 
 
 def _label(root: Path, listed: list[ListedVideo]) -> tuple[LabelledVideo, ...]:

@@ -13,6 +13,7 @@ this set must not be mirrored where their labels are used.
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False) -> Lab
             labels[name] = label
             sides[side].append(name)
     there = set(files.values())
-    return PUBLISHED.assemble(
+    found = PUBLISHED.assemble(
         home,
         folder,
         labels=labels,
@@ -83,6 +84,7 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False) -> Lab
         faults=_faults(known, sides, labels),
         allow_incomplete=allow_incomplete,
     )
+    return replace(found, sides_matter=True)
 
 
 def _locate(root: Path | None) -> tuple[Path, dict[str, Path], Path, dict[str, str]]:

@@ -82,7 +82,8 @@ class Classifier(Trainee):
 
 def train_settings(given: FinetuneSettings, loaded: LoadedEncoder, videos: int) -> TrainSettings:
     """Say how a fine-tuning on so many videos goes."""
-    return labelled_settings(given, loaded, videos, {name: getattr(given, name) for name in ("crop_area", "flip", "augment")})
+    flip = 0.5 if given.flip is None else given.flip
+    return labelled_settings(given, loaded, videos, {"crop_area": given.crop_area, "augment": given.augment, "flip": flip})
 
 
 def labelled_settings(

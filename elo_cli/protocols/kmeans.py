@@ -55,7 +55,8 @@ def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None
         values = [score[name] for score in scores]
         metrics[name] = float(np.mean(values))
         metrics[f"{name}_std"] = float(np.std(values))
-    return Scores(metrics | {"clusters": float(clusters), "runs": float(runs)} | sides.unseen())
+    counts = {"clusters": float(clusters), "runs": float(runs)}
+    return Scores(metrics | counts | sides.unseen(), shares=("accuracy", "hungarian", "purity"))
 
 
 def _score(sides: Sides, clusters: int, seed: int) -> dict[str, float]:

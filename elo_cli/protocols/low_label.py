@@ -17,10 +17,19 @@ from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.seeds import derive, numpy_generator
 from elo_cli.protocols import Scores, Sides, checked, mean_per_class
-from elo_cli.vectors.layer import Layer, Recipe
+from elo_cli.vectors.layer import GRID, Layer, Recipe
 
 
-def evaluate(train: Features, test: Features, *, seed: int, counts: tuple[int, ...] | None = None, seeds: int = 3) -> Scores:
+def evaluate(
+    train: Features,
+    test: Features,
+    *,
+    seed: int,
+    counts: tuple[int, ...] | None = None,
+    seeds: int = 3,
+    grid: tuple[float, ...] = GRID,
+    folds: int = 3,
+) -> Scores:
     """Score features by linear classifiers on ever fewer labels; it is the same for every thread count.
 
     Args:
@@ -30,6 +39,8 @@ def evaluate(train: Features, test: Features, *, seed: int, counts: tuple[int, .
         counts: numbers of labelled rows, of which those above N or below the number of classes are left out, and N always is
             one; None for N, N//2, N//4, … down to the number of classes.
         seeds: draws that are averaged.
+        grid: the values of C to choose from, as in the protocol linear.
+        folds: of the cross-validation, as in the protocol linear.
 
     Returns:
         `accuracy` (top 1) and `accuracy_per_class` (the mean over test classes) with all labels, larger is better, in
@@ -37,7 +48,7 @@ def evaluate(train: Features, test: Features, *, seed: int, counts: tuple[int, .
         labels. In the details `curve`, from few labels to many: `labels`, `accuracy` (the mean over draws), `deviation` (over
         draws; None of one), `runs` (the accuracy of each draw; one of all N, as each draw would be the same), `c` (of each)
         and `cross_validated`, whether C was chosen inside the subset; where a class has one row, C is 1 instead. And
-        `left_out`, the counts that were.
+        `left_out`, the counts that were; `by`: linear.
 
     Raises:
         DataError: as the shelf's contract says, or training has one class only.
@@ -48,9 +59,10 @@ def evaluate(train: Features, test: Features, *, seed: int, counts: tuple[int, .
         raise DataError(f"All training rows have the label '{sides.classes[0]}'.", hint="Give at least two classes.")
     kept, left_out = kept_counts(counts, len(train), sides.seen)
     orders = draws(sides.train_N, seeds, seed)
+    recipe = Recipe(grid, folds)
     with threadpool_limits(limits=1):
-        curve = [_point(train, test, sides, [order_N[:count] for order_N in orders], seed)[0] for count in kept]
-        last, predicted_M = _point(train, test, sides, [np.arange(len(train))], seed)
+        curve = [_point(train, test, sides, [order_N[:count] for order_N in orders], recipe, seed)[0] for count in kept]
+        last, predicted_M = _point(train, test, sides, [np.arange(len(train))], recipe, seed)
     curve.append(last)
     metrics = {
         "accuracy": float(last["accuracy"]),
@@ -58,7 +70,7 @@ def evaluate(train: Features, test: Features, *, seed: int, counts: tuple[int, .
         "labels": float(len(train)),
         "draws": float(seeds),
     }
-    return Scores(metrics | sides.unseen(), sides.names(predicted_M), {"curve": curve, "left_out": left_out})
+    return Scores(metrics | sides.unseen(), sides.names(predicted_M), {"curve": curve, "left_out": left_out, "by": "linear"})
 
 
 def kept_counts(counts: tuple[int, ...] | None, rows: int, classes: int) -> tuple[list[int], list[int]]:
@@ -110,13 +122,13 @@ def _order(label_N: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 
 
 def _point(
-    train: Features, test: Features, sides: Sides, subsets: Iterable[np.ndarray], seed: int
+    train: Features, test: Features, sides: Sides, subsets: Iterable[np.ndarray], recipe: Recipe, seed: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Return the point of the curve that subsets of one size give, and what the last of them says of the test side."""
     runs, strengths, chosen = [], [], []
     for rows in subsets:
         groups = None if train.groups is None else tuple(train.groups[row] for row in rows)
-        layer = Layer.fit(train.views[rows], sides.train_N[rows], groups, Recipe(), derive(seed, "linear") % 2**32)
+        layer = Layer.fit(train.views[rows], sides.train_N[rows], groups, recipe, derive(seed, "linear") % 2**32)
         predicted_M = layer.probabilities(test.views, sides.seen).mean(axis=1).argmax(axis=1)
         runs.append(float(np.mean(predicted_M == sides.test_M)))
         strengths.append(layer.c)

@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 
 from elo_cli import dist
 from elo_cli.core.boxes import BoxedSet
-from elo_cli.core.errors import UsageError
+from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.seeds import derive
 from elo_cli.core.settings import Settings
 from elo_cli.core.shelf import suggest
@@ -21,7 +21,7 @@ from elo_cli.protocols import SHELF as PROTOCOLS
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import boxed_benchmark
-from elo_cli.workflows.benchmark_record import FREE, cache_of, stored_settings, write_result
+from elo_cli.workflows.benchmark_record import FREE, cache_of, stored_settings, told_changes, with_former, write_result
 from elo_cli.workflows.detecting import PROTOCOL
 from elo_cli.workflows.events import Outcome, Watch
 from elo_cli.workflows.finetuning import finetune_split
@@ -134,7 +134,9 @@ def find(settings: Settings, dataset: str, root: Path | None) -> LabelledSet | B
         if name not in names:
             raise UsageError(f"{labelled.name} has no split '{name}'.", hint=suggest(name, names))
     kept = tuple(split for split in labelled.splits if not wanted.splits or split.name in wanted.splits)
-    return replace(labelled, splits=kept, source=labelled.source or root)
+    # A folder that is called like a published set is none.
+    name = f"folder {labelled.name}" if dataset == "folder" and labelled.name in DATASETS.names() else labelled.name
+    return replace(labelled, name=name, splits=kept, source=labelled.source or root)
 
 
 def given(settings: Settings, encoders: Sequence[str], features: Sequence[str]) -> list[Representation]:
@@ -172,18 +174,20 @@ def score(
     if like is not None and settings.benchmark.baselines:
         chosen = [untrained(like, settings.seed), *chosen]
     check_names(chosen)
-    stored = stored_settings(settings, labelled.name, digest(labelled), chosen)
     precision = Precision.choose(settings.machine)
+    stored = stored_settings(settings, labelled.name, digest(labelled), chosen, precision)
     with dist.joined(precision.device):
         opened = open_directory(place, stored, precision, fresh=fresh, free=FREE)
         with spending() as spent, opened as directory:
+            told_changes(directory, watch)
             source = LabelledFeatures(labelled, settings, cache_of(directory, settings, anew=anew), watch)
             scored = _scored(chosen, like, source, settings, directory, watch)
             if dist.rank():
                 return Outcome({})
-            lines = [line for line, _ in scored]
+            names = {one.name: source.fingerprint(one.encoder) for one in chosen if one.encoder is not None}
+            lines, settings = with_former(directory.result, [line for line, _ in scored], settings, names)
+            write_result(directory.result, _found(labelled, asked), lines, settings, chosen, precision)
             files = draw_scores(scored, labelled, directory)
-            write_result(directory.result, _found(labelled, asked), lines, settings, chosen)
     tables = (score_table(lines, labelled, settings), spent.table())
     result = {"results": lines, **spent.record(), "out": str(directory.root)}
     return Outcome(result, tables, {"results": str(directory.result), **files})
@@ -239,16 +243,19 @@ def _looked_at(
     """Score the features of a representation by the protocols that look at features."""
     labelled, seen = source.labelled, None if one.features is not None else one.encoder or like
     features, stage = source.of(one, like), f"scoring {one.name}"
-    watch.start(stage, len(protocols) * len(labelled.splits), "split")
-    done = 0
-    for protocol in protocols:
-        scores = []
-        for split in labelled.splits:
-            scores.append(score_split(features, protocol, split, labelled, settings))
-            done += 1
-            watch.advance(stage, done)
-            watch.check()
-        yield result_line(one, protocol, scores, labelled, seen, settings, source.fingerprint(seen)), scores
+    watch.start(stage, len(protocols), "protocol")
+    for done, protocol in enumerate(protocols, start=1):
+        scores, failed = list[SplitScores](), ""
+        try:
+            for split in labelled.splits:
+                scores.append(score_split(features, protocol, split, labelled, settings))
+                watch.check()
+        except (DataError, UsageError) as error:  # what one cannot be scored by is no reason to lose the others
+            scores, failed = [], error.message
+            watch.warn(f"{one.name} has no score by {protocol}: {error.message} {error.hint}")
+        line = result_line(one, protocol, failed or scores, labelled, seen, settings, source.fingerprint(seen))
+        yield line, scores
+        watch.advance(stage, done)
     watch.finish(stage)
 
 

@@ -1,14 +1,17 @@
 """What a benchmark keeps: the settings that its directory is bound to, and the result that it can be done again from."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from elo_cli import __version__
+from elo_cli import __version__, dist
 from elo_cli.core.files import write_json
 from elo_cli.core.settings import Settings
+from elo_cli.engine.precision import Precision
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
+from elo_cli.workflows.events import Watch
 from elo_cli.workflows.representations import Representation
 
 # What may differ from one start to the next: it changes no line that is there.
@@ -16,7 +19,9 @@ FREE = frozenset({"benchmark.protocols", "machine.loader_workers", "machine.thre
 _STORED = ("seed", "benchmark", "extract", "machine")
 
 
-def stored_settings(settings: Settings, name: str, digest: str, chosen: Sequence[Representation]) -> dict[str, Any]:
+def stored_settings(
+    settings: Settings, name: str, digest: str, chosen: Sequence[Representation], precision: Precision
+) -> dict[str, Any]:
     """Say what the directory of a benchmark is bound to.
 
     Args:
@@ -24,11 +29,44 @@ def stored_settings(settings: Settings, name: str, digest: str, chosen: Sequence
         name: of the data set.
         digest: of what is in it.
         chosen: what is scored.
+        precision: how networks are computed.
     """
     dump = settings.model_dump(mode="json")
     stored: dict[str, Any] = {key: dump[key] for key in _STORED}
-    stored |= {"dataset": name, "splits": digest}
+    stored |= {"dataset": name, "splits": digest, "computed": precision.describe()}
     return stored | {"representations": {one.name: one.digest for one in chosen}}
+
+
+def told_changes(run: RunDirectory, watch: Watch) -> None:
+    """Warn of what changed in the environment since the run was last at work."""
+    for change in run.environment_changes:
+        watch.warn(f"The environment changed since this run began: {change}")
+
+
+def with_former(
+    path: Path, lines: Sequence[Mapping[str, Any]], settings: Settings, seen: Mapping[str, str | None]
+) -> tuple[list[Mapping[str, Any]], Settings]:
+    """Add the lines that former starts of a run have by other protocols, and those protocols to the settings.
+
+    Args:
+        path: of the run's result, if it has one; the run is bound to the settings that both follow from.
+        lines: of this start.
+        settings: of this start.
+        seen: what each encoder looks at now, by name: a line that looked at something else is left out.
+    """
+    try:
+        before = json.loads(path.read_text())["results"] if path.exists() else []
+    except (ValueError, KeyError, TypeError):  # of another version
+        before = []
+    now = settings.benchmark.protocols
+    kept = [
+        line
+        for line in before
+        if line["protocol"] not in (*now, "majority") and (line["data"] is None or line["data"] in seen.values())
+    ]
+    protocols = tuple(dict.fromkeys([*(line["protocol"] for line in kept), *now]))
+    benchmark = settings.benchmark.model_copy(update={"protocols": protocols})
+    return [*lines[:1], *kept, *lines[1:]], settings.model_copy(update={"benchmark": benchmark})
 
 
 def cache_of(run: RunDirectory, settings: Settings, *, anew: bool) -> Path:
@@ -42,6 +80,7 @@ def write_result(
     lines: Sequence[Mapping[str, Any]],
     settings: Settings,
     chosen: Sequence[Representation],
+    precision: Precision,
 ) -> None:
     """Write the result of a benchmark: lines, and all that it takes to do it again.
 
@@ -51,6 +90,8 @@ def write_result(
         lines: one for each representation and protocol.
         settings: all of them.
         chosen: what was scored.
+        precision: how networks were computed, this time.
     """
     document = {"elo": __version__, "dataset": dict(dataset), "settings": settings.model_dump(mode="json")}
+    document |= {"computed": {**precision.describe(), "threads": precision.threads, "processes": dist.world()}}
     write_json(path, document | {"representations": [one.record() for one in chosen], "results": list(lines)})

@@ -12,7 +12,7 @@ from elo_cli.core.errors import UsageError
 from elo_cli.core.settings import Settings
 from elo_cli.engine.precision import Precision
 from elo_cli.protocols import SHELF as PROTOCOLS
-from elo_cli.workflows.benchmark_record import FREE, cache_of, stored_settings, write_result
+from elo_cli.workflows.benchmark_record import FREE, cache_of, stored_settings, told_changes, write_result
 from elo_cli.workflows.detecting import PROTOCOL, detect
 from elo_cli.workflows.events import Outcome, Watch
 from elo_cli.workflows.material import spending
@@ -95,17 +95,18 @@ def score_boxed(
     check_names(chosen)
     # The result says by what it was scored, so that it can be done again from it alone.
     settings = settings.model_copy(update={"benchmark": settings.benchmark.model_copy(update={"protocols": (PROTOCOL,)})})
-    stored = stored_settings(settings, boxed.name, digest(boxed), chosen)
     precision = Precision.choose(settings.machine)
+    stored = stored_settings(settings, boxed.name, digest(boxed), chosen, precision)
     with dist.joined(precision.device):
         opened = open_directory(place, stored, precision, fresh=fresh, free=FREE)
         with spending() as spent, opened as directory:
+            told_changes(directory, watch)
             sets = PreparedSets(cache_of(directory, settings, anew=anew), watch)
             found = [detect(one, boxed, sets, settings, directory, watch) for one in chosen]
             if dist.rank():
                 return Outcome({})
             lines = [line for line in found if line is not None]
-            write_result(directory.result, _found(boxed, asked), lines, settings, chosen)
+            write_result(directory.result, _found(boxed, asked), lines, settings, chosen, precision)
     result = {"results": lines, **spent.record(), "out": str(directory.root)}
     return Outcome(result, (precision_table(lines), spent.table()), {"results": str(directory.result)})
 

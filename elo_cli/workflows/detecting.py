@@ -35,7 +35,7 @@ from elo_cli.protocols.detection import mean_average_precision
 from elo_cli.run.directory import RunDirectory
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.extract import preparation
-from elo_cli.workflows.labelled_training import train_on
+from elo_cli.workflows.labelled_training import bind, train_on
 from elo_cli.workflows.material import Material
 from elo_cli.workflows.prepared_sets import PreparedSets
 from elo_cli.workflows.representations import Representation
@@ -85,11 +85,13 @@ def detect(
     result = folder / "result.json"
     found = one.encoder
     assert found is not None
-    if dist.first_text("done" if result.exists() else "", precision.device):
-        return None if dist.rank() else result_line(one, boxed, _read(result), settings)
     counted = counting(boxed, settings.benchmark.detection.score_threshold)
     train = _side([keyframe for keyframe in boxed.train if keyframe.labels], found, boxed, sets, settings)
     test = _side([keyframe for keyframe in counted.test if len(keyframe.given_G4)], found, boxed, sets, settings)
+    data = {"trains": train.material.fingerprint, "tests": test.material.fingerprint}
+    bind(folder, **data, encoder=one.digest)
+    if dist.first_text("done" if result.exists() else "", precision.device):
+        return None if dist.rank() else result_line(one, boxed, _read(result), settings)
     training = _trained(found, boxed, train, folder / "training", precision, settings, f"training {one.name} on boxes", watch)
     if not dist.rank():
         clip = training.settings.clip
@@ -98,7 +100,7 @@ def detect(
         trained = train.asked - train.unread
         told["keyframes"] = {"train": len(boxed.train), "without_boxes": len(boxed.train) - train.asked, "trained": trained}
         told["keyframes"] |= {"unread_train": train.unread, "test": len(boxed.test), "unreadable": test.unread}
-        write_json(result, told | {"steps": training.settings.steps})
+        write_json(result, told | {"steps": training.settings.steps, "data": data["tests"]})
     dist.after_first(f"{PROTOCOL} {one.name}")
     return None if dist.rank() else result_line(one, boxed, _read(result), settings)
 
@@ -165,6 +167,7 @@ def result_line(one: Representation, boxed: BoxedSet, told: dict[str, Any], sett
         "crops": 1,
         "view": VIEW,
         "seed": settings.seed,
+        "data": told["data"],
         "encoder": one.digest,
         "search": one.search,
     }

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from elo_cli import dist
+from elo_cli.core.benchmark_settings import FinetuneSettings
 from elo_cli.core.errors import DataError
 from elo_cli.core.files import write_json
 from elo_cli.core.seeds import derive
@@ -34,7 +35,7 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.vectors.folds import parted
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.labelled_features import LabelledFeatures
-from elo_cli.workflows.labelled_training import train_on
+from elo_cli.workflows.labelled_training import bind, train_on
 from elo_cli.workflows.material import Material
 from elo_cli.workflows.representations import Representation
 from elo_cli.workflows.scoring import SplitScores, check_sides, counted
@@ -92,11 +93,12 @@ def finetune_split(
     result = folder / "result.json"
     precision = Precision.choose(settings.machine)
     name = f"{one.name}, split {split.name}"
-    if dist.first_text("done" if result.exists() else "", precision.device):
-        return None if dist.rank() else _read(result, split, labelled)
     found = one.encoder
     assert found is not None
     training_set, evaluation_set = features.training_set(found), features.evaluation_set(found)
+    bind(folder, trains=training_set.fingerprint, tests=evaluation_set.fingerprint, encoder=one.digest)
+    if dist.first_text("done" if result.exists() else "", precision.device):
+        return None if dist.rank() else _read(result, split, labelled)
     job = _Job(one, split, labelled, training_set, evaluation_set, features, settings, watch)
     rate = _chosen_rate(job, folder, precision, name)
     training = _trained(job, folder / "training", rate, (), precision, f"fine-tuning {name}")
@@ -111,6 +113,13 @@ def finetune_split(
         scores = _read(result, split, labelled)
     dist.after_first(f"finetune {name}")
     return scores
+
+
+def mirrored(labelled: LabelledSet, given: FinetuneSettings) -> float:
+    """Return how often training clips are mirrored: where that is not said, never if classes tell left from right."""
+    if given.flip is not None:
+        return given.flip
+    return 0.0 if labelled.sides_matter else 0.5
 
 
 def _read(path: Path, split: Split, labelled: LabelledSet) -> SplitScores:
@@ -143,6 +152,9 @@ def _chosen_rate(job: _Job, folder: Path, precision: Precision, name: str) -> fl
         return given.rates[0]
     videos = list(job.training_set.videos.videos)
     held = _held_out(job, videos)
+    if not held:
+        job.watch.warn(f"{name}: a class has a single training video, so no rate can be chosen: it is lr, {given.lr:g}.")
+        return given.lr
     seen = _readable(job.evaluation_set, [videos[number].id for number in held])
     right: dict[float, float] = {}
     for rate in sorted(given.rates):
@@ -158,21 +170,20 @@ def _chosen_rate(job: _Job, folder: Path, precision: Precision, name: str) -> fl
 
 
 def _held_out(job: _Job, videos: Sequence[Video]) -> list[int]:
-    """Name the videos of the training side, by their numbers, that a rate is chosen by: a fifth of them, whole groups."""
+    """Name the videos of the training side, by their numbers, that a rate is chosen by: a fifth of them, whole groups.
+
+    There are none where a class has a single video.
+    """
     train = set(job.split.train)
     known = {video.id: video for video in job.labelled.videos}
     index = {label: number for number, label in enumerate(job.classes)}
     numbers = [number for number, video in enumerate(videos) if video.id in train]
     drawn = [known[videos[number].id] for number in numbers]
-    check_sides(len(drawn), len(job.split.test), job.split)
     label_N = np.array([index[video.label] for video in drawn])
     seed = derive(job.settings.seed, "finetune") % 2**32
     folds = parted(label_N, [video.group for video in drawn], _CHOICE_PARTS, seed)
     if folds is None:
-        raise DataError(
-            f"A class has one training video in split {job.split.name}: no learning rate can be chosen by it.",
-            hint="Set benchmark.finetune.rates to [] and benchmark.finetune.lr to the rate.",
-        )
+        return []
     return [numbers[position] for position in folds.parts[0][1]]
 
 
@@ -180,11 +191,12 @@ def _trained(
     job: _Job, folder: Path, rate: float, without: Sequence[int], precision: Precision, stage: str
 ) -> Training[Classifier]:
     """Train to the end, from the newest checkpoint if there is one."""
-    given = job.settings.benchmark.finetune.model_copy(update={"lr": rate})
+    given = job.settings.benchmark.finetune
+    given = given.model_copy(update={"lr": rate, "flip": mirrored(job.labelled, given)})
     index = {label: number for number, label in enumerate(job.classes)}
     train, known = set(job.split.train), {video.id: video.label for video in job.labelled.videos}
     class_N = [index[known[video.id]] if video.id in train else -1 for video in job.training_set.videos.videos]
-    check_sides(sum(label >= 0 for label in class_N), len(job.split.test), job.split)
+    check_sides(sum(label >= 0 for label in class_N), len(_readable(job.evaluation_set, job.split.test)), job.split)
     training = make_finetuning(
         job.loaded,
         given,

@@ -1,12 +1,13 @@
 """A training on labels, from its newest checkpoint to its end: the same for every protocol that trains a network."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 from elo_cli import dist
-from elo_cli.core.errors import Stopped, TrainingError
-from elo_cli.core.files import storage_errors
+from elo_cli.core.errors import Stopped, TrainingError, UsageError
+from elo_cli.core.files import storage_errors, write_json
 from elo_cli.core.settings import Settings
 from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.engine.setup import loader_workers
@@ -15,6 +16,31 @@ from elo_cli.run.journal import Journal
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.ranks import check
 from elo_cli.workflows.training_notes import LOG_EVERY_S, step_line
+
+
+def bind(folder: Path, **made_of: Any) -> None:
+    """Bind a folder to what its training follows from, or find that it was begun with the same; all ranks call it.
+
+    Args:
+        folder: of checkpoints and results.
+        made_of: plain JSON: fingerprints of what is seen, and the like.
+
+    Raises:
+        UsageError: it was begun with others.
+    """
+    path = folder / "made-of.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        differing = [f"{name}: {before.get(name)} → {value}" for name, value in made_of.items() if before.get(name) != value]
+        if differing:
+            raise UsageError(
+                f"{folder} was begun with something else: {'; '.join(differing)}.",
+                hint="--fresh starts a new run beside it; or bring back what it was begun with.",
+            )
+    elif not dist.rank():
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, made_of)
 
 
 def train_on(training: Training[Any], folder: Path, settings: Settings, stage: str, watch: Watch) -> None:

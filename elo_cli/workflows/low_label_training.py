@@ -40,7 +40,7 @@ def finetune_by_labels(
     classes = sorted({labels[name] for name in split.train})
     label_N = np.array([classes.index(labels[name]) for name in split.train])
     counts, left_out = kept_counts(given.counts, len(split.train), len(classes))
-    orders = draws(label_N, given.seeds, derive(settings.seed, "low-label"))
+    orders = draws(label_N, given.seeds, derive(settings.seed, "linear"))
     curve: list[tuple[int, list[SplitScores | None]]] = []
     for count in counts:
         runs: list[SplitScores | None] = []
@@ -56,7 +56,9 @@ def finetune_by_labels(
     curve.append((len(split.train), [last]))
     points = [_point(count, runs) for count, runs in curve]
     metrics = {**last.metrics, "labels": float(len(split.train)), "draws": float(given.seeds)}
-    return SplitScores(split.name, metrics, last.per_class, last.confusion, {"curve": points, "left_out": left_out})
+    return SplitScores(
+        split.name, metrics, last.per_class, last.confusion, {"curve": points, "left_out": left_out, "by": "finetune"}
+    )
 
 
 def _point(labels: int, scores: Sequence[SplitScores | None]) -> dict[str, Any]:

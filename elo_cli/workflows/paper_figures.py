@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 ENCODER = "(2+1)D ResNet-50"
 TRAINED_ON = "2 million YouTube videos"
+WAYS = {"linear": "a linear layer on fixed features", "finetune": "the whole network"}  # what low-label trains here
 RANDOM_LOSSES = 10  # whose average is the paper's row "Random Loss" (caption of Table 1)
 
 

@@ -16,9 +16,8 @@ from elo_cli.workflows.events import Table
 Line = Mapping[str, Any]
 Record = dict[str, Any]
 
-_ABSENT = "-"
 _COUNTS_A_BLOCK = 10  # numbers of labels side by side: so many has the paper
-_RANDOM = "random"
+_ABSENT, _RANDOM = "-", "random"
 _PAPER = f"paper: as printed there, of a {paper.ENCODER}; its unsupervised rows were trained on {paper.TRAINED_ON}."
 _FOUND = (("elo-without-distillation",), ("elo", None))  # rows of the best loss of a search, the last before the first
 _STRATEGIES = ("finetune", "linear")  # protocols that strategies are compared by, the paper's first
@@ -110,7 +109,8 @@ def _by_labels(lines: Sequence[Line]) -> Record:
             unnamed.setdefault(str(line["representation"]), []).append(line)
     rows += [{"method": name, "row": None, "paper": None, "measured": _curve(found)} for name, found in unnamed.items()]
     rows = [row for row in rows if row["paper"] or row["measured"]]
-    return {"dataset": _dataset(lines), "paper_dataset": "kinetics400", "protocol": "low-label", "rows": rows}
+    by = sorted({paper.WAYS[line["details"].get("by", "linear")] for line in chosen})
+    return {"dataset": _dataset(lines), "paper_dataset": "kinetics400", "protocol": "low-label", "by": by, "rows": rows}
 
 
 def _by_strategy(lines: Sequence[Line]) -> Record:
@@ -231,7 +231,7 @@ def _show_by_labels(record: Record) -> Table:
     padded = [(*row, *[""] * (len(columns) - len(row))) for row in rows]
     note = f"Above, the paper: a {paper.ENCODER} fine-tuned on so many labels; ELO's trained before on {paper.TRAINED_ON}."
     if measured:
-        note += "\nBelow, measured by low-label, a linear layer on fixed features: mean ± standard deviation."
+        note += f"\nBelow, measured by low-label, {' or '.join(record['by'])} trained on them: mean ± standard deviation."
     else:
         note += "\nNothing was measured: it needs the protocol low-label."
     return Table("Table 3: accuracy (%) by number of labelled training videos", columns, padded, note)

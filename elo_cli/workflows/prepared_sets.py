@@ -1,5 +1,6 @@
 """Sets of videos in the form that encoders read, each prepared once: its name says how it is made and of which files."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,9 +12,12 @@ from typing import Any
 from elo_cli import dist
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.listing import ListedVideo
+from elo_cli.run.directory import RunDirectory
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.material import Material, open_material
 from elo_cli.workflows.packing import pack_videos
+
+_OF_THE_MOMENT = frozenset({"timeout", "crash", "out-of-memory"})  # reasons that depend on the machine's load
 
 
 class PreparedSets:
@@ -44,13 +48,27 @@ class PreparedSets:
         if root in self._opened:
             return self._opened[root]
         if not dist.rank():
-            result, _ = pack_videos(root, listed, wanted, source, watch=self.watch)
+            result = _finished(root)
+            if result is None:
+                result, _ = pack_videos(root, listed, wanted, source, retry=RunDirectory(root).result.exists(), watch=self.watch)
             if result["failed"]:
                 told = f"{result['failed']} of {len(listed)} videos could not be used; {root / 'failures.jsonl'} says why."
                 self.watch.warn(told)
         dist.after_first(f"set {root}")
         self._opened[root] = open_material(root)
         return self._opened[root]
+
+
+def _finished(root: Path) -> dict[str, Any] | None:
+    """Return the counts of a set that is done, which nobody needs to own; None where there is anything to do.
+
+    What failed for want of time or memory may have failed because of what else the machine did: it is tried again.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        result: dict[str, Any] = json.loads(RunDirectory(root).result.read_text())
+        if not set(result["failures"]) & _OF_THE_MOMENT:
+            return result
+    return None
 
 
 def _digest(wanted: PreprocessSettings, listed: Sequence[ListedVideo]) -> str:

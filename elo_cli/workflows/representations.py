@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elo_cli.core.errors import DataError, UsageError
+from elo_cli.core.features import ids_path
 from elo_cli.engine.export import LoadedEncoder, digest_of
 from elo_cli.engine.extract import TRIVIAL
 from elo_cli.engine.foreign import load_any_encoder
@@ -23,6 +24,8 @@ SINGLE_TASKS = {  # the rows of Table 1 that are one task alone, and the pattern
 }
 BESIDE = ("chance", "untrained", *TRIVIAL)  # what a benchmark itself calls what stands beside
 _NOWHERE = Path("untrained")  # the path of a network that was built, and is in no file
+
+_LONGEST = 100  # bytes of a name, which becomes part of the names of files
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def named_features(given: str) -> Representation:
     """Take what `--features [NAME=]FILE` names."""
     name, path = _named(given)
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes() + _names_of_rows(path)).hexdigest()
     except OSError as error:
         raise DataError(
             f"{path} cannot be read: {error.strerror}.", hint="Give a file that elo extract-features wrote."
@@ -109,8 +112,10 @@ def check_names(chosen: Sequence[Representation]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"Two representations are called '{name}'.", hint="Give them names: --encoder first=PATH")
-        if not name or "/" in name or "\0" in name or name.startswith("."):
-            raise UsageError(f"'{name}' cannot be the name of a representation.", hint="Take a name that a file could have.")
+        if not name or "/" in name or "\0" in name or name.startswith(".") or len(name.encode(errors="replace")) > _LONGEST:
+            raise UsageError(
+                f"'{name[:_LONGEST]}' cannot be the name of a representation.", hint="Take a short name that a file could have."
+            )
 
 
 def row_of(card: Mapping[str, Any]) -> str | None:
@@ -132,6 +137,11 @@ def row_of(card: Mapping[str, Any]) -> str | None:
         if active and all(fnmatch.fnmatchcase(name, pattern) for name in active):
             return row
     return None
+
+
+def _names_of_rows(path: Path) -> bytes:
+    """Return what names the rows of a file of features; nothing where that is in the file itself."""
+    return b"".join(each.read_bytes() for each in (ids_path(path), path.with_suffix(".ids.txt")) if each.is_file())
 
 
 def _named(given: str) -> tuple[str | None, Path]:

@@ -82,12 +82,13 @@ def score_table(lines: Sequence[Line], labelled: LabelledSet, settings: Settings
     cells: dict[str, dict[str, str]] = {}
     for line in lines:
         deviation = "" if line["deviation"] is None else f" ± {100 * line['deviation']:.1f}"
-        cells.setdefault(line["representation"], {})[line["protocol"]] = f"{100 * line['accuracy']:.1f}{deviation}"
+        cell = "-" if line["accuracy"] is None else f"{100 * line['accuracy']:.1f}{deviation}"
+        cells.setdefault(line["representation"], {})[line["protocol"]] = cell
     rows = [(name, *(scores.get(p, scores.get("majority", "")) for p in protocols)) for name, scores in cells.items()]
     one = lines[-1]
-    seen = "features of a file"
-    if one["frames"] is not None:
-        seen = f"{one['clips']} clip(s) × {one['crops']} crop(s) of {one['frames']}×{one['stride']} frames at {one['size']}²"
+    views = {_seen(line) for line in lines if line["frames"] is not None}
+    seen = " or ".join(sorted(views)) if len(views) < 3 else "clips as each encoder knows them"
+    seen = seen or "features of a file"
     averages: dict[str, list[str]] = {}
     for line in lines:
         known = averages.setdefault(line["average"] or "", [])
@@ -95,9 +96,19 @@ def score_table(lines: Sequence[Line], labelled: LabelledSet, settings: Settings
     averaged = "; ".join(f"{what} averaged ({', '.join(by)})" for what, by in averages.items() if by)
     note = (
         f"{len(labelled.videos)} videos, {len(labelled.splits)} split(s), mean ± deviation over them; {seen}; {averaged};"
-        f" seed {one['seed']}; {one['unreadable_test_videos']} unreadable and {one['missing_videos']} missing videos"
+        f" seed {one['seed']}; {_most(lines)} unreadable and {one['missing_videos']} missing videos"
     )
     return Table(f"{labelled.name}: accuracy in %", ("representation", *protocols), rows, note)
+
+
+def _seen(line: Line) -> str:
+    return f"{line['clips']} clip(s) × {line['crops']} crop(s) of {line['frames']}×{line['stride']} frames at {line['size']}²"
+
+
+def _most(lines: Sequence[Line]) -> str:
+    """How many test videos could not be read, of the representation that has most."""
+    counts = {line["unreadable_test_videos"] for line in lines if line["protocol"] != "majority"} or {0}
+    return str(max(counts)) if len(counts) == 1 else f"up to {max(counts)}"
 
 
 def tables_of_the_paper(number: int, lines: Sequence[Line], workspace: Workspace) -> tuple[Table, Mapping[str, Any]]:
@@ -110,7 +121,7 @@ def tables_of_the_paper(number: int, lines: Sequence[Line], workspace: Workspace
     """
     datasets = {line["dataset"] for line in lines} | ({"hmdb51", "ucf101"} if number == 2 else set())
     before = [line for line in _measured(workspace) if line["dataset"] in datasets]
-    together = [*before, *lines]
+    together = [line for line in (*before, *lines) if line["accuracy"] is not None]
     return paper_table(number, together), table_record(number, together)
 
 

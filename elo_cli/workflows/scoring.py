@@ -18,6 +18,7 @@ from elo_cli.protocols import SHELF as PROTOCOLS
 from elo_cli.protocols import Scores
 from elo_cli.workflows.representations import Representation
 
+_AS = {"low-label": "linear"}  # with all labels it is the other protocol, to the digit
 _COUNTS = ("unreadable", "test_videos", "train_videos", "unread_train_videos")
 
 
@@ -64,7 +65,7 @@ def score_split(features: Features, protocol: str, split: Split, labelled: Label
     train, test = (features.rows([name for name in side if name in readable]) for side in (split.train, split.test))
     check_sides(len(train), len(test), split)
     scores: Scores = PROTOCOLS.take(protocol).evaluate(
-        train, test, seed=derive(settings.seed, protocol), **own_settings(protocol, settings)
+        train, test, seed=derive(settings.seed, _AS.get(protocol, protocol)), **own_settings(protocol, settings)
     )
     return counted(scores, test.ids, split, labelled, unread_train=len(split.train) - len(train))
 
@@ -82,9 +83,10 @@ def check_sides(train: int, test: int, split: Split) -> None:
 
 
 def own_settings(protocol: str, settings: Settings) -> dict[str, Any]:
-    """Return the section of `benchmark` that has a protocol's name, as keywords; nothing where there is none."""
+    """Return the section of `benchmark` that has a protocol's name, as keywords, and that of the protocol it does as."""
     section = getattr(settings.benchmark, protocol.replace("-", "_"), None)
-    return {} if section is None else section.model_dump(exclude={"by"})
+    own = {} if section is None else section.model_dump(exclude={"by"})
+    return (own_settings(_AS[protocol], settings) if protocol in _AS else {}) | own
 
 
 def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: LabelledSet, *, unread_train: int) -> SplitScores:
@@ -142,7 +144,7 @@ def majority(labelled: LabelledSet) -> list[SplitScores]:
 def result_line(
     one: Representation,
     protocol: str,
-    scores: Sequence[SplitScores],
+    scores: Sequence[SplitScores] | str,
     labelled: LabelledSet,
     like: LoadedEncoder | None,
     settings: Settings,
@@ -153,14 +155,16 @@ def result_line(
     Args:
         one: what was scored.
         protocol: by what.
-        scores: on each split.
+        scores: on each split; or why there are none, in words.
         labelled: of which set.
         like: the encoder whose clips were looked at; None for a file of features, which does not tell.
         settings: how.
         data: the fingerprint of what was looked at: of frames, and of how they were stored.
     """
-    given, accuracies = settings.benchmark, [each.metrics["accuracy"] for each in scores]
-    common = set.intersection(*(set(each.metrics) for each in scores)) - set(_COUNTS)
+    given, failed = settings.benchmark, scores if isinstance(scores, str) else None
+    splits = () if isinstance(scores, str) else scores
+    accuracies = [each.metrics["accuracy"] for each in splits]
+    common = set.intersection(*(set(each.metrics) for each in splits)) - set(_COUNTS) if splits else set()
     clip = None if like is None else like.clip
     averaged = given.average if protocol in ("linear", "low-label", "finetune") else "features"
     return {
@@ -168,13 +172,14 @@ def result_line(
         "row": one.row,
         "dataset": labelled.name,
         "protocol": protocol,
-        "accuracy": float(np.mean(accuracies)),
+        "accuracy": float(np.mean(accuracies)) if splits else None,
+        "failed": failed,
         "deviation": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        "metrics": {name: float(np.mean([each.metrics[name] for each in scores])) for name in sorted(common)},
-        "splits": [each.record() for each in scores],
-        "details": _details(scores),
+        "metrics": {name: float(np.mean([each.metrics[name] for each in splits])) for name in sorted(common)},
+        "splits": [each.record() for each in splits],
+        "details": _details(splits),
         "missing_videos": len(labelled.missing),
-        "unreadable_test_videos": int(sum(each.metrics["unreadable"] for each in scores)),
+        "unreadable_test_videos": int(sum(each.metrics["unreadable"] for each in splits)),
         "frames": clip and clip.frames,
         "stride": clip and clip.stride,
         "fps": None if like is None else like.card["input"]["fps"],
@@ -192,7 +197,7 @@ def result_line(
 def _details(scores: Sequence[SplitScores]) -> dict[str, Any]:
     """Average curves over splits, point by point, where all have as many; that of each split stands with it."""
     curves = [each.details["curve"] for each in scores if "curve" in each.details]
-    if len(curves) < len(scores) or len({len(curve) for curve in curves}) > 1:
+    if not curves or len(curves) < len(scores) or len({len(curve) for curve in curves}) > 1:
         return {}
     points = []
     for same in zip(*curves, strict=True):
@@ -200,4 +205,4 @@ def _details(scores: Sequence[SplitScores]) -> dict[str, Any]:
         deviation = statistics.stdev(runs) if len(runs) > 1 else None
         labels = round(statistics.mean(point["labels"] for point in same))  # splits may differ by a few videos
         points.append({"labels": labels, "accuracy": float(np.mean(runs)), "deviation": deviation})
-    return {"curve": points}
+    return {"curve": points, "by": scores[0].details.get("by")}

@@ -77,7 +77,10 @@ def elo(*arguments: str, **environment: str) -> Any:
         ("pretrain --loss uniform", {"data": None, "loss": "uniform", "out": None}),
         ("extract-features", {"source": None, "encoder": None, "out": None}),
         ("extract-features a.csv --encoder e", {"source": Path("a.csv"), "encoder": Path("e"), "out": None}),
-        ("benchmark ucf101 --root r", {"dataset": "ucf101", "root": Path("r"), "encoder": None, "out": None}),
+        (
+            "benchmark ucf101 --root r --encoder a=x --encoder y --features z",
+            {"dataset": "ucf101", "root": Path("r"), "encoders": ["a=x", "y"], "features": ["z"], "table": None, "out": None},
+        ),
         ("demo --videos v", {"videos": Path("v"), "out": None}),
     ],
 )
@@ -96,6 +99,10 @@ def test_each_command_hands_over_what_was_typed(desk: Desk, line: str, expected:
         ("evolve --accept-version", {"search.accept_version": True}),
         ("proxy-search --strategy grid --candidates 9", {"proxy_search.strategy": "grid", "proxy_search.candidates": 9}),
         ("benchmark x --allow-incomplete", {"benchmark.allow_incomplete": True}),
+        (
+            "benchmark x --protocol knn --protocol linear --row elo",
+            {"benchmark.protocols": ["knn", "linear"], "benchmark.rows": ["elo"]},
+        ),
         ("pretrain --preset small --set pretrain.lr=1e-4", {"pretrain.steps": 20, "pretrain.lr": 1e-4}),
         ("demo", {"pretrain.steps": 3}),
         ("demo --preset small", {"pretrain.steps": 20}),
@@ -175,7 +182,8 @@ def test_each_error_has_its_words_and_its_exit_code(desk: Desk, error: BaseExcep
         ("evolve --set pretrain.step=1", "Did you mean 'pretrain.steps'?"),
         ("evolve --seed x", "Invalid value for '--seed'"),
         ("evolve --seed -1", "seed is -1 (--seed)"),
-        ("benchmark", "Missing argument 'DATASET'."),
+        ("benchmark", "No data set is named."),
+        ("benchmark hmdb51 --repeat result.json", "--repeat takes everything from the result."),
         ("proxy-search --candidates 0", "proxy_search.candidates is 0"),
     ],
 )

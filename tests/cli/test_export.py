@@ -75,8 +75,8 @@ def test_a_dry_run_writes_nothing(home: Path) -> None:
         ("export --format caffe", 2, "'caffe' is not one of 'torchvision', 'onnx', 'torch-export'"),
         ("export --format torch-export --out x.onnx", 2, "Let it end in .pt2"),
         ("export --format torch-export --out mine.pt2", 2, "mine.pt2 is there already and was not made by elo export"),
-        ("export nowhere --format torch-export", 3, "nowhere cannot be loaded as an encoder"),
-        ("export mine.pt2 --format torch-export", 3, "cannot be loaded as an encoder"),
+        ("export nowhere --format torch-export", 2, "There is no file of weights at 'nowhere'"),
+        ("export mine.pt2 --format torch-export", 2, "mine.pt2"),
         ("export --format torch-export --set workspace=empty", 3, "There is no pretrained encoder in empty yet"),
     ],
 )

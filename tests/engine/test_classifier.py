@@ -109,7 +109,7 @@ def test_an_epoch_is_each_video_once(place: Path) -> None:
              for epochs, videos in ((1.0, 4), (1.0, 5), (0.1, 4), (2.5, 8))]  # fmt: skip
     assert steps == [1, 2, 1, 5]
     settings = train_settings(GIVEN, loaded, 6)
-    assert (settings.clip.frames, settings.clip.size, settings.clip.flip) == (4, 16, GIVEN.flip)
+    assert (settings.clip.frames, settings.clip.size, settings.clip.flip) == (4, 16, 0.5)
     assert settings.clip.crop_area == GIVEN.crop_area and settings.lr == GIVEN.lr
 
 

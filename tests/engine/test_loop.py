@@ -30,10 +30,8 @@ WEIGHTS = loss(
     audio_to_rgb__distill__3=0.1,
 )
 HAS_BF16 = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-FORMATS = [
-    pytest.param(PLAIN, id="float32"),
-    pytest.param(BF16, id="bf16", marks=pytest.mark.skipif(not HAS_BF16, reason="no bfloat16 instructions")),
-]
+WANTED = pytest.mark.skipif(not HAS_BF16, reason="no bfloat16 instructions")
+FORMATS = [pytest.param(PLAIN, id="float32"), pytest.param(BF16, id="bf16", marks=WANTED)]
 
 
 @pytest.fixture(scope="module")

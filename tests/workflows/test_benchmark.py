@@ -50,7 +50,7 @@ def test_colours_are_learnt_and_stand_beside_chance(home: Path) -> None:
     assert line["metrics"]["clip_accuracy"] <= 1 and line["deviation"] is not None
     assert [split["split"] for split in line["splits"]] == ["1", "2"]
     document = json.loads((home / RESULT).read_text())
-    assert set(document) == {"elo", "dataset", "settings", "results", "representations"}
+    assert set(document) == {"elo", "computed", "dataset", "settings", "results", "representations"}
     assert document["dataset"]["splits"]["1"] == {"train": 6, "test": 6}
     assert document["settings"]["benchmark"]["folds"] == 2
 
@@ -197,3 +197,50 @@ def test_a_stop_says_how_to_go_on(copy: Path) -> None:
     assert f"Go on with: elo {LINE}" in complained
     assert said == "" and "Traceback" not in complained
     assert elo(f"{LINE} --encoder one", copy).exit_code == 0
+
+
+def test_lines_of_other_protocols_stay(copy: Path) -> None:
+    before = lines_of(copy / RESULT)
+    done = elo(f"{LINE} --encoder one --protocol knn", copy)
+    assert done.exit_code == 0, done.stderr
+    after = lines_of(copy / RESULT)
+    assert {key: line for key, line in after.items() if key[1] != "knn"} == before and ("one", "knn") in after
+    document = json.loads((copy / RESULT).read_text())
+    assert set(document["settings"]["benchmark"]["protocols"]) == {"kmeans", "linear", "knn"}
+    write_coloured(copy / "films/cold/0.mp4", "cold", 77)  # another film: what was said of the former ones is gone
+    assert elo(f"{LINE} --encoder one --protocol knn", copy).exit_code == 0
+    assert {protocol for _, protocol in lines_of(copy / RESULT)} == {"majority", "knn"}
+
+
+def test_what_cannot_be_scored_is_named_and_the_rest_is_kept(copy: Path) -> None:
+    done = elo(f"{LINE} --encoder one --protocol fewshot --protocol linear --out more --json", copy)
+    assert done.exit_code == 0, done.stderr
+    assert "one has no score by fewshot: Only 2 classes have" in done.stderr
+    lines = lines_of(copy / "more/result.json")
+    assert lines["one", "fewshot"]["accuracy"] is None and "an episode takes 5" in lines["one", "fewshot"]["failed"]
+    assert lines["one", "linear"]["accuracy"] is not None and lines["one", "linear"]["failed"] is None
+    assert "-" in elo(f"{LINE} --encoder one --protocol fewshot --protocol linear --out more --table 1", copy).stdout
+
+
+def test_a_folder_called_like_a_published_set_is_none(copy: Path) -> None:
+    shutil.copytree(copy / "films", copy / "hmdb51")
+    line = LINE.replace("--root films", "--root hmdb51")
+    done = elo(f"{line} --encoder one --table 1 --set benchmark.baselines=false --out called", copy)
+    assert done.exit_code == 0, done.stderr
+    assert {line["dataset"] for line in lines_of(copy / "called/result.json").values()} == {"folder hmdb51"}
+    assert "paper hmdb51" in done.stdout
+
+
+def test_what_failed_for_the_moment_is_tried_again(copy: Path) -> None:
+    [prepared] = copy.glob("elo/cache/sets/*")
+    shard = min(prepared.glob("shards/*.safetensors"))
+    planned = [json.loads(line) for line in (prepared / "plan.jsonl").read_text().splitlines()]
+    [videos] = [record["videos"] for record in planned if record.get("shard") == shard.name]
+    failed = [{"video": video["id"], "stage": "decode", "reason": "timeout", "message": "too slow"} for video in videos]
+    shard.unlink()
+    shard.with_name(f"{shard.stem}.failures.json").write_text(json.dumps({"failures": failed}))
+    result = json.loads((prepared / "result.json").read_text())
+    (prepared / "result.json").write_text(json.dumps(result | {"failed": len(failed), "failures": {"timeout": len(failed)}}))
+    done = elo(f"{LINE} --encoder one --set benchmark.baselines=false --out again", copy)
+    assert done.exit_code == 0, done.stderr
+    assert lines_of(copy / "again/result.json")["one", "linear"]["unreadable_test_videos"] == 0 and shard.exists()

@@ -60,7 +60,7 @@ def copy(home: Path, folder: Path) -> Path:
 
 def test_a_result_says_everything_that_must_be_known(home: Path) -> None:
     document = read(home / "elo/benchmark-ava")
-    assert set(document) == {"elo", "dataset", "settings", "results", "representations"}
+    assert set(document) == {"elo", "computed", "dataset", "settings", "results", "representations"}
     assert document["settings"]["benchmark"]["protocols"] == ["detection"]
     dataset = document["dataset"]
     assert (dataset["asked"], dataset["boxes"], dataset["videos"], dataset["classes"]) == ("ava", "annotations", 4, 3)

@@ -1,6 +1,7 @@
 """Fine-tuning learns, goes on after any end, chooses without the test side, and is the same in two processes."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import signal
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from elo_cli.core.benchmark_settings import FinetuneSettings
+from elo_cli.workflows.finetuning import mirrored
 from tests.support.commands import elo, finish, hashes, start
-from tests.support.labelled_films import COLOURS, lines_of, write_labelled_home
+from tests.support.labelled_films import COLOURS, known_set, lines_of, write_labelled_home
 
 LINE = (
     "benchmark folder --encoder one --protocol finetune --set benchmark.baselines=false"
@@ -124,8 +127,8 @@ def test_groups_are_held_out_whole_and_single_videos_are_told(home: Path) -> Non
     assert held in (2, 4), "one group or two, of two videos each"
     write_list(home / "single.csv", cold=1)
     single = elo(f"{LINE} --root single.csv {more} --out single", home)
-    assert single.exit_code == 3 and "A class has one training video in split listed" in single.stderr
-    assert "benchmark.finetune.rates" in single.stderr
+    assert single.exit_code == 0 and "a class has a single training video, so no rate can be chosen" in single.stderr
+    assert lines_of(home / "single/result.json")["one", "finetune"]["metrics"]["lr"] == 0.01
 
 
 def test_features_may_be_averaged_instead(home: Path) -> None:
@@ -159,3 +162,23 @@ def test_two_processes_fine_tune_as_one(home: Path) -> None:
     first = [json.loads((home / run / SPLIT / "training/log.jsonl").read_text().splitlines()[0]) for run in ("whole", "pair")]
     assert first[0]["step"] == first[1]["step"] == 1
     assert first[1]["loss"] == pytest.approx(first[0]["loss"], rel=1e-4)
+
+
+def test_what_it_was_trained_on_may_not_change(home: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("elo", "true", "absurd")))
+    before = hashes(folder, f"whole/{SPLIT}/*.json")
+    settings = folder / "whole/settings.yaml"
+    settings.write_text(settings.read_text().replace(str(home), str(folder)))
+    changed = elo(f"{LEARN} --out whole --set preprocess.storage=jpeg", folder)
+    assert changed.exit_code == 2 and "was begun with something else: trains:" in changed.stderr, changed.stderr
+    assert hashes(folder, f"whole/{SPLIT}/*.json") == before
+    other = elo(f"{LEARN} --out whole --set machine.precision=bf16", folder)
+    assert other.exit_code == 2 and "precision" in other.stderr
+
+
+def test_where_sides_are_classes_nothing_is_mirrored(home: Path) -> None:
+    def flip(sides_matter: bool, given: float | None) -> float:
+        labelled = dataclasses.replace(known_set(home, {"a": "x"}, ("a",), ("a",)), sides_matter=sides_matter)
+        return mirrored(labelled, FinetuneSettings.model_validate({"flip": given}))
+
+    assert (flip(True, None), flip(False, None), flip(True, 0.3), flip(False, 0.0)) == (0.0, 0.5, 0.3, 0.0)

@@ -163,7 +163,7 @@ def test_a_benchmark_line_says_all_that_a_number_needs(home: Path, lines: dict[t
 
 def test_the_document_says_what_was_scored_and_how(home: Path, typed: dict[str, Any]) -> None:
     document = json.loads((home / "elo/benchmark-hmdb51/result.json").read_text())
-    assert set(document) == {"elo", "dataset", "settings", "results", "representations"}
+    assert set(document) == {"elo", "computed", "dataset", "settings", "results", "representations"}
     assert document["dataset"]["name"] == document["dataset"]["asked"] == "hmdb51"
     assert document["dataset"]["missing"] == ["climb_stairs/with a blank 2.avi"]
     assert document["settings"]["seed"] == 0 and document["settings"]["benchmark"]["clips"] == 2
