@@ -241,6 +241,6 @@ def test_what_failed_for_the_moment_is_tried_again(copy: Path) -> None:
     shard.with_name(f"{shard.stem}.failures.json").write_text(json.dumps({"failures": failed}))
     result = json.loads((prepared / "result.json").read_text())
     (prepared / "result.json").write_text(json.dumps(result | {"failed": len(failed), "failures": {"timeout": len(failed)}}))
-    done = elo(f"{LINE} --encoder one --set benchmark.baselines=false --out again", copy)
+    done = elo(f"{LINE} --encoder one --out again", copy)
     assert done.exit_code == 0, done.stderr
     assert lines_of(copy / "again/result.json")["one", "linear"]["unreadable_test_videos"] == 0 and shard.exists()
