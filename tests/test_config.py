@@ -105,7 +105,7 @@ def test_an_unknown_preset_names_the_nearest(checkout: Path, tmp_path: Path) -> 
         ("pretrain={stepps: 5}", "There is no setting 'pretrain.stepps' (--set pretrain).", "Did you mean 'pretrain.steps'?"),
         ("fitness.zzz=5", "There is no setting 'fitness.zzz' (--set fitness.zzz).", "fitness holds measure, clusters, exponent,"),
         ("seed", "--set seed names no setting or gives no value.", "Write it as --set KEY=VALUE"),
-        ("pretrain=5", "pretrain is 5 (--set pretrain), but it is a group of settings.", "It holds clip, encoder, steps"),
+        ("pretrain=5", "pretrain is 5 (--set pretrain), but it is a group of settings.", "It holds batch, accumulate, recompute"),
     ],
 )
 def test_a_wrong_key_names_the_nearest(assignment: str, message: str, hint: str, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from elo_cli.run.parent import end_with_parent
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _GRACE_S = 30.0  # after one process has ended: the others may be saving, or wait for it in vain
+_WORDS_S = 3.0  # before the others are ended: what fails for all fails for rank 0 too, which alone has words for it
 _LOOK_S = 0.1
 
 
@@ -110,13 +111,16 @@ def free_port() -> int:
 
 def _wait(ranks: Sequence["subprocess.Popen[bytes]"]) -> int:
     """Wait until all have ended, or one has failed and the others had their time."""
-    failed, deadline = 0, math.inf
+    failed, deadline, ending = 0, math.inf, math.inf
     while None in (codes := [process.poll() for process in ranks]) and time.monotonic() < deadline:
         if any(codes) and deadline == math.inf:
             failed, deadline = _first_failed(codes), time.monotonic() + _GRACE_S
             if codes[failed] not in (Stopped.exit_code, Interrupted.exit_code):
-                for process in ranks:  # they would wait for it; what they have is saved by rank 0 alone
-                    process.terminate()
+                ending = time.monotonic() + _WORDS_S
+        if time.monotonic() > ending:
+            for process in ranks:  # they would wait for it; what they have is saved by rank 0 alone
+                process.terminate()
+            ending = math.inf
         time.sleep(_LOOK_S)
     failed = failed if deadline < math.inf else _first_failed(codes)
     code = ranks[failed].returncode

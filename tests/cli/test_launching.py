@@ -35,3 +35,10 @@ def test_the_cause_is_told_and_not_its_consequence() -> None:
     assert _wait(ended("abandoned", "wrong data")) == 3
     assert _wait(ended("done", "abandoned")) == MachineError.exit_code
     assert _wait(ended("done", "done")) == 0
+
+
+def test_rank_0_has_time_for_its_words() -> None:
+    slow = "import time; time.sleep(1.0); print('why'); raise SystemExit(3)"
+    speaking = subprocess.Popen([sys.executable, "-c", slow], stdout=subprocess.PIPE)
+    assert _wait([speaking, *ended("wrong data")]) == 3
+    assert speaking.communicate()[0] == b"why\n"

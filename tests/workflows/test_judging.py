@@ -85,7 +85,7 @@ def test_one_extraction_of_the_videos_serves_all_measures(home: Path, monkeypatc
     real = judging.extract
 
     def counted(encoder: Any, reader: Any, videos: Any, **more: Any) -> Features:
-        extracted.append((len(videos), more["clips"]))
+        extracted.append((len(videos), more["views"].count))
         return real(encoder, reader, videos, **more)
 
     monkeypatch.setattr(judging, "extract", counted)
