@@ -14,6 +14,7 @@ from elo_cli.workflows.paper_tables import paper_table, table_record
 from elo_cli.workflows.representations import Representation
 
 Line = Mapping[str, Any]
+_OF_EPISODES = ("fewshot",)  # whose classes are few and drawn anew: guessing the commonest class of all is no comparison
 
 
 def planned(
@@ -84,7 +85,8 @@ def score_table(lines: Sequence[Line], labelled: LabelledSet, settings: Settings
         deviation = "" if line["deviation"] is None else f" ± {100 * line['deviation']:.1f}"
         cell = "-" if line["accuracy"] is None else f"{100 * line['accuracy']:.1f}{deviation}"
         cells.setdefault(line["representation"], {})[line["protocol"]] = cell
-    rows = [(name, *(scores.get(p, scores.get("majority", "")) for p in protocols)) for name, scores in cells.items()]
+    guessed = {p: "" if p in _OF_EPISODES else "majority" for p in protocols}
+    rows = [(name, *(scores.get(p, scores.get(guessed[p], "")) for p in protocols)) for name, scores in cells.items()]
     one = lines[-1]
     views = {_seen(line) for line in lines if line["frames"] is not None}
     seen = " or ".join(sorted(views)) if len(views) < 3 else "clips as each encoder knows them"
