@@ -21,8 +21,13 @@ from elo_cli.run.parent import end_with_parent
 
 # Sent to the whole group of processes, they are the parent's business.
 PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-# OpenCV, torch and the threads of Python have no MemoryError: only their words tell.
-_SHORTAGE = re.compile(r"insufficient memory|can(no|')t allocate memory|bad_alloc|can't start new thread|out of memory", re.I)
+# OpenCV, torch and the threads of Python have no MemoryError: only their words tell. Where there is no memory even for an
+# error, Python says that there was one without an exception.
+_SHORTAGE = re.compile(
+    r"insufficient memory|can(no|')t allocate memory|bad_alloc|can't start new thread|out of memory"
+    r"|error return without exception",
+    re.I,
+)
 
 
 def serve(pipe: Connection, words: Connection, name: tuple[str, str], memory_bytes: int | None, parent: int) -> None:
