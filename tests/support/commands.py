@@ -92,7 +92,7 @@ def start(line: str, folder: Path, *, die_at: str | None = None, prepare: Callab
 
 def finish(process: Any) -> tuple[int, str, str]:
     """Wait for a process; give its exit code and what it said on stdout and stderr."""
-    said, complained = process.communicate(timeout=120)
+    said, complained = process.communicate(timeout=240)
     return process.returncode, said, complained
 
 
