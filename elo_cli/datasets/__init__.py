@@ -3,7 +3,9 @@
 An entry is a module with a function `find`; see `Dataset`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,6 +65,11 @@ class LabelledSet:
     missing: tuple[str, ...] = ()
     source: Path | None = None
     sides_matter: bool = False
+
+    @cached_property
+    def by_id(self) -> Mapping[str, LabelledVideo]:
+        """The videos by their ids."""
+        return {video.id: video for video in self.videos}
 
 
 class Dataset(Protocol):

@@ -1,18 +1,16 @@
 """Charts of a search: fitness and weights by round (the paper's Figures 3 and 7), one fitness against another (Figure 9)."""
 
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from scipy.stats import pearsonr, spearmanr
 
-_BLUE, _GREY, _DPI = "#08519c", "#9a9aa2", 110
+from elo_cli.figures.plots import empty_plot, picture_of
+
+_BLUE, _GREY = "#08519c", "#9a9aa2"
 
 
 def fitness_by_round(rounds: Sequence[Sequence[float]], *, measure: str, larger_is_better: bool) -> Image.Image:
@@ -23,7 +21,7 @@ def fitness_by_round(rounds: Sequence[Sequence[float]], *, measure: str, larger_
         measure: the name of the fitness.
         larger_is_better: its direction.
     """
-    figure, axes = _axes(7.0, 4.2)
+    figure, axes = empty_plot(7.0, 4.2)
     there = [number for number, values in enumerate(rounds) if values]
     means = np.array([np.mean(rounds[number]) for number in there])
     spread = np.array([np.std(rounds[number]) for number in there])
@@ -38,7 +36,7 @@ def fitness_by_round(rounds: Sequence[Sequence[float]], *, measure: str, larger_
     axes.set_ylabel(f"{measure} ({'larger' if larger_is_better else 'smaller'} is better)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
-    return _picture(figure)
+    return picture_of(figure)
 
 
 def weights_by_round(weights: Mapping[str, Sequence[float]]) -> Image.Image:
@@ -60,13 +58,13 @@ def weights_by_update(weights: Mapping[str, Sequence[float]]) -> Image.Image:
 
 
 def _weights(weights: Mapping[str, Sequence[float]], turn: str, shown: str) -> Image.Image:
-    figure, axes = _axes(7.5, 1.2 + 0.2 * len(weights))
+    figure, axes = empty_plot(7.5, 1.2 + 0.2 * len(weights))
     image = axes.imshow(np.array(list(weights.values())), aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set_yticks(range(len(weights)), list(weights), fontsize=7)
     axes.set_xlabel(turn)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.colorbar(image, label=shown)
-    return _picture(figure)
+    return picture_of(figure)
 
 
 def fitness_against_fitness(first: Sequence[float], second: Sequence[float], names: tuple[str, str]) -> Image.Image:
@@ -76,7 +74,7 @@ def fitness_against_fitness(first: Sequence[float], second: Sequence[float], nam
         first, second: of each candidate, at least two.
         names: what the measures are called.
     """
-    figure, axes = _axes(5.0, 4.6)
+    figure, axes = empty_plot(5.0, 4.6)
     axes.plot(first, second, "o", color=_BLUE, alpha=0.6, markersize=5, markeredgewidth=0)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
@@ -85,21 +83,4 @@ def fitness_against_fitness(first: Sequence[float], second: Sequence[float], nam
             warnings.simplefilter("ignore")
             r, rho = pearsonr(first, second)[0], spearmanr(first, second)[0]
         axes.set_title(f"r = {r:.2f}, ρ = {rho:.2f}, {len(first)} candidates", fontsize=10)
-    return _picture(figure)
-
-
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _picture(figure: Figure) -> Image.Image:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    stream.seek(0)
-    picture = Image.open(stream)
-    picture.load()
-    return picture
+    return picture_of(figure)

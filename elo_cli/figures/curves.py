@@ -1,18 +1,17 @@
 """Accuracy against the number of labelled training videos: the paper's Figure 5, which is its Table 3."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
 from elo_cli.figures.lettering import fitted, font
+from elo_cli.figures.plots import empty_plot, picture_of
 
 Curve = Sequence[Mapping[str, Any]]
 
@@ -20,7 +19,7 @@ Curve = Sequence[Mapping[str, Any]]
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _MARKS = "os^Dv"
 _GREYS, _DASHES = ("#55555c", "#9a9aa2"), ((0, (5, 2)), (0, (2, 1.5)))  # of the paper's curves
-_DPI, _NAME, _ENTRY = 110, 200, 0.24  # pixels of a name at most; height of an entry of the legend in inches
+_NAME, _ENTRY = 200, 0.24  # pixels of a name at most; height of an entry of the legend in inches
 _MOST = 40  # entries of the legend; curves after them are drawn, not named
 
 
@@ -35,10 +34,7 @@ def accuracy_by_labels(curves: Mapping[str, Curve], *, dataset: str, paper: Mapp
     """
     named = [*curves, *(paper or {})]
     height = max(4.2, _ENTRY * min(len(named), _MOST) + 0.8)
-    figure = Figure(figsize=(8.6, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
+    figure, axes = empty_plot(8.6, height)
     lines: list[tuple[Line2D, str]] = []
     for number, (name, curve) in enumerate(curves.items()):
         labels, percent, spread = _points(curve)
@@ -59,7 +55,7 @@ def accuracy_by_labels(curves: Mapping[str, Curve], *, dataset: str, paper: Mapp
     axes.set_xlabel("labelled training videos")
     axes.set_ylabel(_plain(f"accuracy on {dataset} (%)", 380), parse_math=False)
     _legend(figure, lines[:_MOST])
-    return _picture(figure)
+    return picture_of(figure)
 
 
 def _points(curve: Curve) -> tuple[list[int], np.ndarray, np.ndarray]:
@@ -97,12 +93,3 @@ def _legend(figure: Figure, lines: Sequence[tuple[Line2D, str]]) -> None:
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_parse_math(False)  # a name may hold a dollar
         text.set_text(_plain(name, _NAME))
-
-
-def _picture(figure: Figure) -> Image.Image:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    stream.seek(0)
-    picture = Image.open(stream)
-    picture.load()
-    return picture

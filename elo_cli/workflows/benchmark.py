@@ -184,8 +184,8 @@ def score(
             scored = _scored(chosen, like, source, settings, directory, watch)
             if dist.rank():
                 return Outcome({})
-            names = {one.name: source.fingerprint(one.encoder) for one in chosen if one.encoder is not None}
-            lines, settings = with_former(directory.result, [line for line, _ in scored], settings, names)
+            data = {source.fingerprint(one.encoder) for one in chosen if one.encoder is not None}
+            lines, settings = with_former(directory.result, [line for line, _ in scored], settings, data)
             write_result(directory.result, _found(labelled, asked), lines, settings, chosen, precision)
             files = draw_scores(scored, labelled, directory)
     tables = (score_table(lines, labelled, settings), spent.table())

@@ -1,7 +1,7 @@
 """What a benchmark keeps: the settings that its directory is bound to, and the result that it can be done again from."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def told_changes(run: RunDirectory, watch: Watch) -> None:
 
 
 def with_former(
-    path: Path, lines: Sequence[Mapping[str, Any]], settings: Settings, seen: Mapping[str, str | None]
+    path: Path, lines: Sequence[Mapping[str, Any]], settings: Settings, seen: Collection[str | None]
 ) -> tuple[list[Mapping[str, Any]], Settings]:
     """Add the lines that former starts of a run have by other protocols, and those protocols to the settings.
 
@@ -52,7 +52,7 @@ def with_former(
         path: of the run's result, if it has one; the run is bound to the settings that both follow from.
         lines: of this start.
         settings: of this start.
-        seen: what each encoder looks at now, by name: a line that looked at something else is left out.
+        seen: fingerprints of what is looked at now: a line that looked at something else is left out.
     """
     try:
         before = json.loads(path.read_text())["results"] if path.exists() else []
@@ -60,9 +60,7 @@ def with_former(
         before = []
     now = settings.benchmark.protocols
     kept = [
-        line
-        for line in before
-        if line["protocol"] not in (*now, "majority") and (line["data"] is None or line["data"] in seen.values())
+        line for line in before if line["protocol"] not in (*now, "majority") and (line["data"] is None or line["data"] in seen)
     ]
     protocols = tuple(dict.fromkeys([*(line["protocol"] for line in kept), *now]))
     benchmark = settings.benchmark.model_copy(update={"protocols": protocols})

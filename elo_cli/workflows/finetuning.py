@@ -66,8 +66,7 @@ class _Job:
     @property
     def classes(self) -> tuple[str, ...]:
         """Those of the training side, sorted."""
-        labels = {video.id: video.label for video in self.labelled.videos}
-        return tuple(sorted({labels[name] for name in self.split.train}))
+        return tuple(sorted({self.labelled.by_id[name].label for name in self.split.train}))
 
 
 def finetune_split(
@@ -175,10 +174,9 @@ def _held_out(job: _Job, videos: Sequence[Video]) -> list[int]:
     There are none where a class has a single video.
     """
     train = set(job.split.train)
-    known = {video.id: video for video in job.labelled.videos}
     index = {label: number for number, label in enumerate(job.classes)}
     numbers = [number for number, video in enumerate(videos) if video.id in train]
-    drawn = [known[videos[number].id] for number in numbers]
+    drawn = [job.labelled.by_id[videos[number].id] for number in numbers]
     label_N = np.array([index[video.label] for video in drawn])
     seed = derive(job.settings.seed, "finetune") % 2**32
     folds = parted(label_N, [video.group for video in drawn], _CHOICE_PARTS, seed)
@@ -194,8 +192,8 @@ def _trained(
     given = job.settings.benchmark.finetune
     given = given.model_copy(update={"lr": rate, "flip": mirrored(job.labelled, given)})
     index = {label: number for number, label in enumerate(job.classes)}
-    train, known = set(job.split.train), {video.id: video.label for video in job.labelled.videos}
-    class_N = [index[known[video.id]] if video.id in train else -1 for video in job.training_set.videos.videos]
+    train, known = set(job.split.train), job.labelled.by_id
+    class_N = [index[known[video.id].label] if video.id in train else -1 for video in job.training_set.videos.videos]
     check_sides(sum(label >= 0 for label in class_N), len(_readable(job.evaluation_set, job.split.test)), job.split)
     training = make_finetuning(
         job.loaded,

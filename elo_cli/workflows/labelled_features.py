@@ -37,8 +37,8 @@ class LabelledFeatures:
     def __init__(self, labelled: LabelledSet, settings: Settings, cache: Path, watch: Watch) -> None:
         self.labelled, self.settings, self.cache, self.watch = labelled, settings, cache, watch
         self.views = Views(settings.benchmark.clips, settings.benchmark.crops)
-        self._listed = {video.id: video for video in labelled.videos}
         self._sets = PreparedSets(cache, watch)
+        self._opened: dict[tuple[str, str], Material] = {}
 
     def trivial_kinds(self, like: LoadedEncoder) -> list[str]:
         """List the trivial features that can be taken: of flow only where every video has it."""
@@ -57,7 +57,7 @@ class LabelledFeatures:
         """
         if one.features is not None:
             found = read_features(one.features)
-            if not set(found.ids) & set(self._listed):
+            if not set(found.ids) & self.labelled.by_id.keys():
                 raise DataError(
                     f"{one.features} holds features of other videos: {found.ids[0] if found.ids else 'none at all'} is there,"
                     f" {self.labelled.videos[0].id} is in {self.labelled.name}.",
@@ -66,9 +66,9 @@ class LabelledFeatures:
                 )
         else:
             found = self._taken(one, like)
-        ids = [name for name in found.ids if name in self._listed]
+        ids = [name for name in found.ids if name in self.labelled.by_id]
         chosen = found.rows(ids)
-        videos = [self._listed[name] for name in ids]
+        videos = [self.labelled.by_id[name] for name in ids]
         labels, groups = tuple(video.label for video in videos), tuple(video.group for video in videos)
         known = any(group is not None for group in groups)
         views_NVD = None if self.settings.benchmark.average == "features" else chosen.views_NVD
@@ -77,7 +77,8 @@ class LabelledFeatures:
     def evaluation_set(self, loaded: LoadedEncoder) -> Material:
         """Bring the set into the form that an encoder's evaluation reads, once, and open it."""
         flow = self.settings.benchmark.baselines
-        return self._packed(preparation(loaded, self.settings, self.views.clips, flow=flow), self.labelled.videos)
+        wanted = preparation(loaded, self.settings, self.views.clips, flow=flow)
+        return self._packed("all", wanted, self.labelled.videos)
 
     def fingerprint(self, loaded: LoadedEncoder | None) -> str | None:
         """Name what an encoder looks at: the frames, and how they were stored; None of a file of features."""
@@ -89,14 +90,15 @@ class LabelledFeatures:
         stretches = {"segment_seconds": given.segment_seconds, "max_segments": given.max_segments}
         wanted = preparation(loaded, self.settings, self.views.clips, flow=False).model_copy(update=stretches)
         train = {name for split in self.labelled.splits for name in split.train}
-        return self._packed(wanted, [video for video in self.labelled.videos if video.id in train])
+        return self._packed("training", wanted, [video for video in self.labelled.videos if video.id in train])
 
-    def _packed(self, wanted: PreprocessSettings, videos: Sequence[LabelledVideo]) -> Material:
-        """Preprocess some of the set's videos, once, and open the result; of several processes rank 0 does it."""
-        listed = [
-            ListedVideo(str(video.path), video.id, video.label, start_s=video.start_s, end_s=video.end_s) for video in videos
-        ]
-        return self._sets.open(self.labelled.name, f"the videos of {self.labelled.name}", listed, wanted)
+    def _packed(self, which: str, wanted: PreprocessSettings, videos: Sequence[LabelledVideo]) -> Material:
+        """Preprocess these videos of the set, once, and open the result; of several processes rank 0 does it."""
+        key = which, wanted.model_dump_json()  # whoever asks again is answered without a look at every file
+        if key not in self._opened:
+            listed = [ListedVideo(str(one.path), one.id, one.label, start_s=one.start_s, end_s=one.end_s) for one in videos]
+            self._opened[key] = self._sets.open(self.labelled.name, f"the videos of {self.labelled.name}", listed, wanted)
+        return self._opened[key]
 
     def _taken(self, one: Representation, like: LoadedEncoder | None) -> Features:
         """Take features of the prepared set, or find those that were taken before."""

@@ -36,10 +36,10 @@ def finetune_by_labels(
         The scores with all labels, and the curve in the details; None on other ranks than rank 0.
     """
     given = settings.benchmark.low_label
-    labels = {video.id: video.label for video in labelled.videos}
-    classes = sorted({labels[name] for name in split.train})
-    label_N = np.array([classes.index(labels[name]) for name in split.train])
-    counts, left_out = kept_counts(given.counts, len(split.train), len(classes))
+    labels = [labelled.by_id[name].label for name in split.train]
+    index = {label: number for number, label in enumerate(sorted(set(labels)))}
+    label_N = np.array([index[label] for label in labels])
+    counts, left_out = kept_counts(given.counts, len(split.train), len(index))
     orders = draws(label_N, given.seeds, derive(settings.seed, "linear"))
     curve: list[tuple[int, list[SplitScores | None]]] = []
     for count in counts:

@@ -41,7 +41,7 @@ class SplitScores:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """Return it as JSON, without the confusion, which `confusion_record` has."""
+        """Return it as JSON, without the confusion, of which there is a picture."""
         told: dict[str, Any] = {"split": self.split, **self.metrics}
         for name, more in (("per_class", self.per_class), ("details", self.details)):
             told |= {name: dict(more)} if more else {}
@@ -107,11 +107,11 @@ def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: Labelled
     metrics |= {name: float(count) for name, count in counts.items()}
     if scores.predicted is None:
         return SplitScores(split.name, metrics, details=details)
-    labels = {video.id: video.label for video in labelled.videos}
+    known = labelled.by_id
     taken: dict[str, str | None] = dict(zip(ids, scores.predicted, strict=True))
-    confusion: dict[str, Counter[str | None]] = {label: Counter() for label in sorted({labels[name] for name in split.test})}
+    confusion: dict[str, Counter[str | None]] = {label: Counter() for label in sorted({known[name].label for name in split.test})}
     for name in split.test:
-        confusion[labels[name]][taken.get(name)] += 1
+        confusion[known[name].label][taken.get(name)] += 1
     per_class = {label: row[label] / sum(row.values()) for label, row in confusion.items()}
     metrics["accuracy_per_class"] = float(np.mean(list(per_class.values())))
     return SplitScores(split.name, metrics, per_class, confusion, details)
@@ -132,11 +132,10 @@ def _lowered(curve: Sequence[Mapping[str, Any]], share: float) -> list[dict[str,
 
 def majority(labelled: LabelledSet) -> list[SplitScores]:
     """What always answering the commonest class of the training side would get."""
-    labels = {video.id: video.label for video in labelled.videos}
-    found = []
+    known, found = labelled.by_id, []
     for split in labelled.splits:
-        commonest = Counter(labels[name] for name in split.train).most_common(1)[0][0]
-        answers = Scores({"accuracy": float(np.mean([labels[name] == commonest for name in split.test]))})
+        commonest = Counter(known[name].label for name in split.train).most_common(1)[0][0]
+        answers = Scores({"accuracy": float(np.mean([known[name].label == commonest for name in split.test]))})
         found.append(counted(answers, split.test, split, labelled, unread_train=0))
     return found
 
