@@ -67,7 +67,8 @@ def command(
     if not (common.dry_run or common.print_settings) and together(common, gpus, processes):
         return
     if repeat is not None:
-        if dataset or encoder or features or protocol or row or table or common.assignments:
+        typed = common.invocation.types("--set", "--seed", "--preset", "--config")
+        if dataset or encoder or features or protocol or row or table or allow_incomplete or typed:
             raise UsageError(
                 "--repeat takes everything from the result.", hint="Beside it give --root, --out, --fresh or --json alone."
             )

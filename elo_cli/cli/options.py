@@ -31,6 +31,10 @@ class Invocation:
         found = context.find_object(cls)
         return found if found is not None else cls()
 
+    def types(self, *options: str) -> bool:
+        """Say whether one of these options was typed, and did not come from the environment."""
+        return any(argument.partition("=")[0] in options for argument in self.arguments)
+
 
 def _matching(words: Callable[[], Iterable[tuple[str, str]]]) -> Callable[[str], list[tuple[str, str]]]:
     """Make a completion out of a function that lists words, each with its help."""

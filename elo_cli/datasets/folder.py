@@ -4,6 +4,7 @@ In a folder the label of a video is the name of the directory that holds it. A l
 lines) has the columns `path,label[,start][,end][,split][,group]`, with paths relative to its own folder.
 """
 
+import hashlib
 import os
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -71,12 +72,37 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False, split_
 
 
 def _grouped(listed: list[ListedVideo]) -> list[ListedVideo]:
-    """Let the stretches of one video be a group, where the list says nothing else of them."""
-    stretches = Counter(video.file for video in listed)
+    """Let what shows the same film be a group, where the list says nothing else: stretches of one, links to it, copies of it."""
+    films = _films({video.file for video in listed})
+    shown, first = Counter(films[video.file] for video in listed), dict[str, str]()
+    for video in listed:
+        first.setdefault(films[video.file], video.id.partition("#t=")[0])
     return [
-        replace(video, group=f"{video.id.partition('#t=')[0]}") if video.group is None and stretches[video.file] > 1 else video
+        replace(video, group=first[films[video.file]]) if video.group is None and shown[films[video.file]] > 1 else video
         for video in listed
     ]
+
+
+def _films(files: set[str]) -> dict[str, str]:
+    """Name for each file the first one that holds the same bytes; only files of one size are read, and empty ones are no film."""
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for file in sorted(files):
+        by_size[os.stat(file).st_size].append(file)
+    films: dict[str, str] = {}
+    for size, alike in by_size.items():
+        first: dict[bytes, str] = {}
+        for file in alike:
+            films[file] = first.setdefault(_content(file), file) if size and len(alike) > 1 else file
+    return films
+
+
+def _content(file: str) -> bytes:
+    """Hash the bytes of a file; one that cannot be read is like no other."""
+    try:
+        with open(file, "rb") as opened:
+            return hashlib.file_digest(opened, "sha256").digest()
+    except OSError:
+        return os.fsencode(file)
 
 
 def _label(root: Path, listed: list[ListedVideo]) -> tuple[LabelledVideo, ...]:

@@ -54,6 +54,7 @@ class Scores:
         metrics: by name, in the order in which to show them; shares in [0, 1] of the test rows, larger is better, unless the
             entry says otherwise.
         predicted: the class that is given to each test row, in order; None where the protocol gives none, or several.
+        right: where it gives several, one after the other: in what share of them each test row gets its own class, (M).
         details: what is no single number; plain JSON. A `curve` is a list of points, each with `labels`, `accuracy`,
             `deviation` (or None) and `runs`.
         shares: which metrics are shares of all test rows, so that a row that could not be read lowers them.
@@ -63,6 +64,7 @@ class Scores:
     predicted: tuple[str, ...] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     shares: tuple[str, ...] = ("accuracy", "accuracy_top5", "clip_accuracy")
+    right: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

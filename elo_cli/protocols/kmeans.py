@@ -49,28 +49,30 @@ def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None
     if runs < 1:
         raise UsageError(f"k-means cannot average over {runs} runs.", hint="Set runs to 1 or more; 10 is usual.")
     with threadpool_limits(limits=1):
-        scores = [_score(sides, clusters, derive(seed, "kmeans", run) % 2**32) for run in range(runs)]
-    metrics: dict[str, float] = {}
+        scored = [_score(sides, clusters, derive(seed, "kmeans", run) % 2**32) for run in range(runs)]
+    scores, right_RM = [score for score, _ in scored], np.stack([right_M for _, right_M in scored])
+    metrics = {"accuracy_per_class": mean_per_class(right_RM.mean(axis=0), sides.test_M)}
     for name in scores[0]:
         values = [score[name] for score in scores]
         metrics[name] = float(np.mean(values))
         metrics[f"{name}_std"] = float(np.std(values))
     counts = {"clusters": float(clusters), "runs": float(runs)}
-    return Scores(metrics | counts | sides.unseen(), shares=("accuracy", "hungarian", "purity"))
+    shares = tuple(f"{name}{end}" for name in ("accuracy", "hungarian", "purity") for end in ("", "_std"))
+    return Scores(metrics | counts | sides.unseen(), shares=shares, right=tuple(right_RM.mean(axis=0).tolist()))
 
 
-def _score(sides: Sides, clusters: int, seed: int) -> dict[str, float]:
-    """Score one k-means run."""
+def _score(sides: Sides, clusters: int, seed: int) -> tuple[dict[str, float], np.ndarray]:
+    """Score one k-means run, and say which test rows it gets right."""
     fitted = k_means(sides.train_ND, clusters, seed)  # fewer distinct rows than clusters: their accuracy says it
     cluster_M = fitted.predict(sides.test_MD)
     label_K = majority(count(fitted.labels_, sides.train_N, clusters, sides.seen))
     correct_M = label_K[cluster_M] == sides.test_M
     table_KC = count(cluster_M, sides.test_M, clusters, len(sides.classes))
     rows, columns = linear_sum_assignment(table_KC, maximize=True)
-    return {
+    scores = {
         "accuracy": float(correct_M.mean()),
-        "accuracy_per_class": mean_per_class(correct_M, sides.test_M),
         "nmi": float(normalized_mutual_info_score(sides.test_M, cluster_M)),
         "hungarian": float(table_KC[rows, columns].sum() / len(cluster_M)),
         "purity": float(table_KC.max(axis=1).sum() / len(cluster_M)),
     }
+    return scores, correct_M

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from elo_cli.core.files import storage_errors, write_json
 
 # Forked workers share the lock of a killed process until they notice, within seconds, that they are alone.
 ORPHAN_WAIT_S = 10.0
+_LOOK_S = 0.2
 
 
 @contextlib.contextmanager
@@ -49,6 +50,32 @@ def hold(lock_file: Path, owner_file: Path, command: str) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 owner_file.unlink(missing_ok=True)
             lock.release()
+
+
+@contextlib.contextmanager
+def hold_in_turn(
+    lock_file: Path, owner_file: Path, command: str, *, tell: Callable[[str], None], check: Callable[[], None]
+) -> Iterator[None]:
+    """Hold a lock as `hold` does, but wait until it is free.
+
+    Args:
+        lock_file, owner_file, command: as for `hold`.
+        tell: is told once whom this waits for.
+        check: is called while this waits, and may raise to end it.
+    """
+    with contextlib.ExitStack() as stack:
+        told = False
+        while True:
+            try:
+                stack.enter_context(hold(lock_file, owner_file, command))
+                break
+            except LockedError as error:
+                if not told:
+                    tell(f"{error.message} Waiting for it.")
+                told = True
+                check()
+                time.sleep(_LOOK_S)
+        yield
 
 
 def _acquire(lock: FileLock, lock_file: Path, owner_file: Path) -> None:

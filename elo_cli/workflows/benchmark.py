@@ -21,7 +21,7 @@ from elo_cli.protocols import SHELF as PROTOCOLS
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import boxed_benchmark
-from elo_cli.workflows.benchmark_record import FREE, cache_of, stored_settings, told_changes, with_former, write_result
+from elo_cli.workflows.benchmark_record import FREE, cache_of, place_of, stored_settings, told_changes, with_former, write_result
 from elo_cli.workflows.detecting import PROTOCOL
 from elo_cli.workflows.events import Outcome, Watch
 from elo_cli.workflows.finetuning import finetune_split
@@ -38,7 +38,7 @@ from elo_cli.workflows.representations import (
 )
 from elo_cli.workflows.score_pictures import draw_scores
 from elo_cli.workflows.score_tables import planned, planned_on_boxes, score_table, tables_of_the_paper
-from elo_cli.workflows.scoring import SplitScores, majority, result_line, score_split
+from elo_cli.workflows.scoring import SplitScores, check_episodes, check_scored, majority, result_line, score_split
 from elo_cli.workflows.table_rows import check_rows, losses_of, trained_rows
 
 _CHANCE = Representation("chance")
@@ -63,7 +63,7 @@ def plan(
         boxed_benchmark.check_asked(labelled, features, table)
     chosen = given(settings, encoders, features)
     rows = [name for row in settings.benchmark.rows for name in losses_of(row, settings)]
-    place = out or Workspace(Path(settings.workspace)).place(f"benchmark-{dataset}", fresh=fresh)
+    place = out or place_of(settings, dataset, labelled.name, fresh=fresh)
     if isinstance(labelled, BoxedSet):
         return planned_on_boxes(labelled, chosen, rows, (PROTOCOL,), place)
     return planned(labelled, chosen, rows, settings, place)
@@ -97,13 +97,13 @@ def run(
     labelled = find(settings, dataset, root)
     if isinstance(labelled, BoxedSet):
         boxed_benchmark.check_asked(labelled, features, table)
-    place = out or Workspace(Path(settings.workspace)).place(f"benchmark-{dataset}", fresh=fresh)
+    place = out or place_of(settings, dataset, labelled.name, fresh=fresh)
     with dist.joined(Precision.choose(settings.machine).device):
         chosen = given(settings, encoders, features) + trained_rows(settings, watch)
         outcome = score(chosen, labelled, settings, place, asked=dataset, fresh=fresh, watch=watch)
     if table is None or dist.rank():
         return outcome
-    shown, record = tables_of_the_paper(table, outcome.result["results"], Workspace(Path(settings.workspace)))
+    shown, record = tables_of_the_paper(table, outcome.result["results"], digest(labelled), Workspace(Path(settings.workspace)))
     return Outcome({**outcome.result, "table": record}, (*outcome.tables, shown), outcome.files, outcome.next)
 
 
@@ -136,7 +136,10 @@ def find(settings: Settings, dataset: str, root: Path | None) -> LabelledSet | B
     kept = tuple(split for split in labelled.splits if not wanted.splits or split.name in wanted.splits)
     # A folder that is called like a published set is none.
     name = f"folder {labelled.name}" if dataset == "folder" and labelled.name in DATASETS.names() else labelled.name
-    return replace(labelled, name=name, splits=kept, source=labelled.source or root)
+    found = replace(labelled, name=name, splits=kept, source=labelled.source or root)
+    if "fewshot" in wanted.protocols:
+        check_episodes(found, settings)
+    return found
 
 
 def given(settings: Settings, encoders: Sequence[str], features: Sequence[str]) -> list[Representation]:
@@ -188,6 +191,7 @@ def score(
             lines, settings = with_former(directory.result, [line for line, _ in scored], settings, data)
             write_result(directory.result, _found(labelled, asked), lines, settings, chosen, precision)
             files = draw_scores(scored, labelled, directory)
+    check_scored(lines, directory.result)
     tables = (score_table(lines, labelled, settings), spent.table())
     result = {"results": lines, **spent.record(), "out": str(directory.root)}
     return Outcome(result, tables, {"results": str(directory.result), **files})

@@ -1,6 +1,7 @@
 """What a benchmark keeps: the settings that its directory is bound to, and the result that it can be done again from."""
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,19 @@ def with_former(
     protocols = tuple(dict.fromkeys([*(line["protocol"] for line in kept), *now]))
     benchmark = settings.benchmark.model_copy(update={"protocols": protocols})
     return [*lines[:1], *kept, *lines[1:]], settings.model_copy(update={"benchmark": benchmark})
+
+
+def place_of(settings: Settings, asked: str, name: str, *, fresh: bool, verb: str = "benchmark") -> Path:
+    """Return where the benchmark of a set is kept: labelled folders and lists have one each.
+
+    Args:
+        asked: the entry of `elo_cli/datasets`.
+        name: of the set that it found.
+        fresh: begin a new run.
+        verb: what is done.
+    """
+    own = "" if name == asked else "-" + re.sub(r"[^\w.-]", "_", name)
+    return Workspace(Path(settings.workspace)).place(f"{verb}-{asked}{own}", fresh=fresh)
 
 
 def cache_of(run: RunDirectory, settings: Settings, *, anew: bool) -> Path:

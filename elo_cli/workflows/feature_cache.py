@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from elo_cli.core.errors import DataError
 from elo_cli.core.features import Features, ids_path
@@ -22,8 +23,11 @@ from elo_cli.engine.precision import Precision
 from elo_cli.engine.setup import loader_workers
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.material import Material
+from elo_cli.workflows.ranks import in_turn
 
 PART = 256  # videos whose features are saved together, on the way
+
+_CODE = 1  # of how clips are read and encoded: raised when the same files give other features
 
 Progress = Callable[[int], None]
 Extraction = Callable[[Sequence[Video], Progress], Features]
@@ -50,17 +54,25 @@ def cached_features(folder: Path, key: str, videos: Sequence[Video], take: Extra
         StorageError: the disk is full, read-only, or failed.
     """
     path = folder / f"{key}.safetensors"
-    found = _load(path, videos, watch)
+    found = _load(path, videos, lambda message: None)
     if found is not None:
         return found
-    with storage_errors(folder):
-        (folder / key).mkdir(parents=True, exist_ok=True)
+    with in_turn(path, watch):
+        found = _load(path, videos, watch.warn)  # another command may have taken them meanwhile
+        return _taken(path, videos, take, watch, stage) if found is None else found
+
+
+def _taken(path: Path, videos: Sequence[Video], take: Extraction, watch: Watch, stage: str) -> Features:
+    """Take features part by part, and keep them."""
+    parts_folder = path.with_suffix("")
+    with storage_errors(parts_folder):
+        parts_folder.mkdir(exist_ok=True)
     watch.start(stage, len(videos), "video")
     parts = []
     for first in range(0, len(videos), PART):
-        place = folder / key / f"{first:09}.safetensors"
+        place = parts_folder / f"{first:09}.safetensors"
         chunk = videos[first : first + PART]
-        part = _load(place, chunk, watch)
+        part = _load(place, chunk, watch.warn)
         if part is None:
             part = take(chunk, _telling(watch, stage, first))
             part.save(place)
@@ -71,7 +83,7 @@ def cached_features(folder: Path, key: str, videos: Sequence[Video], take: Extra
     ids, labels = (sum((getattr(part, name) for part in parts), ()) for name in ("ids", "labels"))
     features = Features.of_views(np.concatenate([part.views for part in parts]), ids, labels)
     features.save(path)
-    shutil.rmtree(folder / key, ignore_errors=True)
+    shutil.rmtree(parts_folder, ignore_errors=True)
     return features
 
 
@@ -97,7 +109,7 @@ def encoder_features(
             loaded.network, reader, videos, views=views, batch=batch, precision=precision, progress=progress, workers=workers
         )
 
-    computed = {**precision.describe(), "threads": precision.threads, "batch": batch}
+    computed = {**precision.describe(), "threads": precision.threads, "batch": batch, "code": _CODE, "torch": torch.__version__}
     key = key_of(encoder=loaded.card["sha256"], computed=computed, **seen_by(loaded, material, views))
     return cached_features(folder, key, material.videos.videos, take, watch, stage)
 
@@ -108,17 +120,17 @@ def seen_by(loaded: LoadedEncoder, material: Material, views: Views) -> dict[str
     return {"data": material.fingerprint, "clip": clip, "clips": views.clips, "crops": views.crops}
 
 
-def _load(path: Path, videos: Sequence[Video], watch: Watch) -> Features | None:
+def _load(path: Path, videos: Sequence[Video], tell: Callable[[str], None]) -> Features | None:
     """Read features if they are there, whole and of these videos; what is damaged is taken again."""
     if not (path.exists() and ids_path(path).exists()):
         return None
     try:
         found = Features.load(path)
     except DataError as error:
-        watch.warn(f"{error.message.rstrip('.')}. They are taken again.")
+        tell(f"{error.message.rstrip('.')}. They are taken again.")
         return None
     if found.ids != tuple(video.id for video in videos):
-        watch.warn(f"{path} holds features of other videos. They are taken again.")
+        tell(f"{path} holds features of other videos. They are taken again.")
         return None
     return found
 

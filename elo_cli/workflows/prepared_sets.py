@@ -16,6 +16,7 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.material import Material, open_material
 from elo_cli.workflows.packing import pack_videos
+from elo_cli.workflows.ranks import in_turn
 
 _OF_THE_MOMENT = frozenset({"timeout", "crash", "out-of-memory"})  # reasons that depend on the machine's load
 
@@ -50,13 +51,20 @@ class PreparedSets:
         if not dist.rank():
             result = _finished(root)
             if result is None:
-                result, _ = pack_videos(root, listed, wanted, source, retry=RunDirectory(root).result.exists(), watch=self.watch)
+                with in_turn(root, self.watch):
+                    result = _finished(root) or _packed(root, listed, wanted, source, self.watch)
             if result["failed"]:
                 told = f"{result['failed']} of {len(listed)} videos could not be used; {root / 'failures.jsonl'} says why."
                 self.watch.warn(told)
         dist.after_first(f"set {root}")
         self._opened[root] = open_material(root)
         return self._opened[root]
+
+
+def _packed(root: Path, listed: Sequence[ListedVideo], wanted: PreprocessSettings, source: str, watch: Watch) -> dict[str, Any]:
+    """Preprocess what is missing, and return the counts."""
+    result, _ = pack_videos(root, listed, wanted, source, retry=RunDirectory(root).result.exists(), watch=watch)
+    return result
 
 
 def _finished(root: Path) -> dict[str, Any] | None:

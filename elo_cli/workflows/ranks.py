@@ -1,4 +1,4 @@
-"""What a workflow does once, though several processes train together: rank 0 writes, and all stop together."""
+"""What is done once, though several processes want it: rank 0 writes, all ranks stop together; of commands one makes it."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -7,8 +7,10 @@ from typing import Any
 
 from elo_cli import dist
 from elo_cli.core.errors import Stopped
+from elo_cli.core.files import storage_errors
 from elo_cli.engine.precision import Precision
 from elo_cli.run.directory import RunDirectory
+from elo_cli.run.lock import hold_in_turn
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.material import command_line
 
@@ -41,6 +43,25 @@ def open_directory(
     with opened as directory:
         dist.first_text(str(directory.root), precision.device)
         yield directory
+
+
+@contextlib.contextmanager
+def in_turn(path: Path, watch: Watch) -> Iterator[None]:
+    """Make something that several commands may want at one time alone: who comes second waits, and then finds it made.
+
+    Args:
+        path: what is made; its lock lies beside it.
+        watch: is told whom this waits for, and asked whether to stop.
+
+    Raises:
+        Stopped: somebody asked for it.
+        StorageError: its folder cannot be written.
+    """
+    with storage_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lock, owner = path.with_name(f".{path.name}.lock"), path.with_name(f".{path.name}.lock.json")
+    with hold_in_turn(lock, owner, command_line(), tell=watch.note, check=watch.check):
+        yield
 
 
 def check(watch: Watch, precision: Precision) -> None:

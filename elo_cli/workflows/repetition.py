@@ -10,8 +10,8 @@ from elo_cli import dist
 from elo_cli.core.errors import DataError, EloError
 from elo_cli.core.settings import Settings
 from elo_cli.run.directory import RunDirectory
-from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import benchmark
+from elo_cli.workflows.benchmark_record import place_of
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.representations import Representation, named_encoder, named_features
 
@@ -33,7 +33,7 @@ class DifferentResult(EloError):
 def plan(*, settings: Settings, repeat: Path, root: Path | None, out: Path | None, fresh: bool) -> Outcome:
     """Say what `run` would do; writes nothing."""
     document = _read(repeat)
-    stored, place = document["dataset"], out or _place(settings, document)
+    stored, place = document["dataset"], out or _place(settings, document, fresh=fresh)
     result = {"dataset": stored["name"], "representations": document["representations"], "out": str(place)}
     row = (
         stored["name"],
@@ -68,8 +68,9 @@ def run(*, settings: Settings, repeat: Path, root: Path | None, out: Path | None
             hint="Give the same data set with --root.",
         )
     chosen = [_again(told) for told in document["representations"] if told["path"] is not None]
-    place = out or _place(settings, document)
-    fresh = fresh or RunDirectory(place).result.exists()  # what was done again before proves nothing now
+    # What was done again before proves nothing now.
+    fresh = fresh or RunDirectory(out or _place(settings, document, fresh=False)).result.exists()
+    place = out or _place(settings, document, fresh=fresh)
     outcome = benchmark.score(
         chosen, labelled, again, place, asked=document["dataset"]["asked"], fresh=fresh, watch=watch, anew=True
     )
@@ -123,7 +124,10 @@ def _read(path: Path) -> dict[str, Any]:
         assert all(told)
         return document
     except (OSError, AssertionError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no result of elo benchmark: {error!r}.", hint="Give the result.json of a run.") from error
+        if isinstance(error, OSError):
+            raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Give the result.json of a run.") from error
+        why = str(error) if isinstance(error, ValueError) else "something that each has is not there"
+        raise DataError(f"{path} is no result of elo benchmark: {why}.", hint="Give the result.json of a run.") from error
 
 
 def _settings(document: Mapping[str, Any], ours: Settings) -> Settings:
@@ -154,5 +158,5 @@ def _again(told: Mapping[str, Any]) -> Representation:
     return found.as_row(told["row"])
 
 
-def _place(settings: Settings, document: Mapping[str, Any]) -> Path:
-    return Workspace(Path(settings.workspace)).place(f"repeated-{document['dataset']['asked']}", fresh=False)
+def _place(settings: Settings, document: Mapping[str, Any], *, fresh: bool) -> Path:
+    return place_of(settings, document["dataset"]["asked"], document["dataset"]["name"], fresh=fresh, verb="repeated")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from elo_cli.workflows.paper_tables import paper_table, table_record
 from elo_cli.workflows.representations import Representation
 
 Line = Mapping[str, Any]
+_ALIKE = ("seed", "clips", "crops", "average", "missing_videos")  # what must be the same of numbers that are compared
 _OF_EPISODES = ("fewshot",)  # whose classes are few and drawn anew: guessing the commonest class of all is no comparison
 
 
@@ -98,7 +100,7 @@ def score_table(lines: Sequence[Line], labelled: LabelledSet, settings: Settings
     averaged = "; ".join(f"{what} averaged ({', '.join(by)})" for what, by in averages.items() if by)
     note = (
         f"{len(labelled.videos)} videos, {len(labelled.splits)} split(s), mean ± deviation over them; {seen}; {averaged};"
-        f" seed {one['seed']}; {_most(lines)} unreadable and {one['missing_videos']} missing videos"
+        f" seed {one['seed']}; {_lacking(lines, labelled)}; {one['missing_videos']} videos of the lists missing"
     )
     return Table(f"{labelled.name}: accuracy in %", ("representation", *protocols), rows, note)
 
@@ -107,35 +109,65 @@ def _seen(line: Line) -> str:
     return f"{line['clips']} clip(s) × {line['crops']} crop(s) of {line['frames']}×{line['stride']} frames at {line['size']}²"
 
 
-def _most(lines: Sequence[Line]) -> str:
-    """How many test videos could not be read, of the representation that has most."""
-    counts = {line["unreadable_test_videos"] for line in lines if line["protocol"] != "majority"} or {0}
-    return str(max(counts)) if len(counts) == 1 else f"up to {max(counts)}"
+def _lacking(lines: Sequence[Line], labelled: LabelledSet) -> str:
+    """How many videos of each side could not be read, or have no features in a file, of the representation that lacks most."""
+    sides = {"test": "unreadable_test_videos", "training": "unreadable_train_videos"}
+    asked = {"test": sum(len(s.test) for s in labelled.splits), "training": sum(len(s.train) for s in labelled.splits)}
+    scored = [line for line in lines if line["protocol"] != "majority" and line["accuracy"] is not None]
+    counts = {side: {line[name] for line in scored} or {0} for side, name in sides.items()}
+    told = [f"{'up to ' if len(found) > 1 else ''}{max(found)} of {asked[side]} {side}" for side, found in counts.items()]
+    return f"{' and '.join(told)} videos unreadable or without features"
 
 
-def tables_of_the_paper(number: int, lines: Sequence[Line], workspace: Workspace) -> tuple[Table, Mapping[str, Any]]:
+def tables_of_the_paper(number: int, lines: Sequence[Line], digest: str, workspace: Workspace) -> tuple[Table, Mapping[str, Any]]:
     """Show a table of the paper, filled with these lines and with what other benchmarks of the workspace measured.
+
+    Only results of the same videos, labels and splits stand beside one another: how many others were left out is said, and in
+    what those that are shown differ.
 
     Args:
         number: 1 to 4.
         lines: of this benchmark; where others say something of the same encoder, these count.
+        digest: of the set that they are of; of another set, in Table 2, its newest result says what counts.
         workspace: whose other results are read.
     """
-    datasets = {line["dataset"] for line in lines} | ({"hmdb51", "ucf101"} if number == 2 else set())
-    before = [line for line in _measured(workspace) if line["dataset"] in datasets]
-    together = [line for line in (*before, *lines) if line["accuracy"] is not None]
-    return paper_table(number, together), table_record(number, together)
+    sets = {line["dataset"] for line in lines}
+    wanted = sets | ({"hmdb51", "ucf101"} if number == 2 else set())
+    before = [(told, line) for told, line in _measured(workspace) if line["dataset"] in wanted and line["accuracy"] is not None]
+    counts = {line["dataset"]: told for told, line in before} | dict.fromkeys(sets, digest)
+    same = [line for told, line in before if told == counts[line["dataset"]]]
+    together = [*same, *(line for line in lines if line["accuracy"] is not None)]
+    differing = _differing([line for line in together if line["row"] is not None])
+    shown, record = paper_table(number, together), table_record(number, together)
+    notes = [shown.note]
+    if len(same) < len(before):
+        notes.append(f"{len(before) - len(same)} results of other videos, labels or splits of a set of this name are left out.")
+    if differing:
+        said = "; ".join(f"{name} {' or '.join(values)}" for name, values in differing.items())
+        notes.append(f"Not all of these were measured alike: {said}.")
+    return replace(shown, note="\n".join(notes)), {**record, "left_out": len(before) - len(same), "differing": differing}
 
 
-def _measured(workspace: Workspace) -> list[Line]:
-    """Read the results of all benchmarks of a workspace, the oldest first; what cannot be read is none."""
-    found: list[tuple[float, list[Line]]] = []
+def _differing(lines: Sequence[Line]) -> dict[str, list[str]]:
+    """Return in what results of one protocol differ though they are compared, and the values."""
+    found: dict[str, set[str]] = {}
+    for protocol in {line["protocol"] for line in lines}:
+        for name in _ALIKE:
+            values = {str(line[name]) for line in lines if line["protocol"] == protocol and line[name] is not None}
+            if len(values) > 1:
+                found.setdefault(name.replace("_", " "), set()).update(values)
+    return {name: sorted(values) for name, values in found.items()}
+
+
+def _measured(workspace: Workspace) -> list[tuple[str, Line]]:
+    """Read the results of all benchmarks of a workspace, the oldest first, each with the digest of its set; others are none."""
+    found: list[tuple[float, list[tuple[str, Line]]]] = []
     for path in workspace.root.glob("benchmark-*/result.json"):
         try:
             document = json.loads(path.read_text())
-            found.append(
-                (path.stat().st_mtime, [line for line in document["results"] if {"row", "accuracy", "details"} <= set(line)])
-            )
+            told = str(document["dataset"]["digest"])
+            rows = [(told, line) for line in document["results"] if {"row", "accuracy", "details", *_ALIKE} <= set(line)]
+            found.append((path.stat().st_mtime, rows))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return [line for _, lines in sorted(found, key=lambda each: each[0]) for line in lines]
+    return [each for _, rows in sorted(found, key=lambda each: each[0]) for each in rows]

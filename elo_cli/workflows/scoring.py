@@ -4,11 +4,12 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elo_cli.core.errors import DataError
+from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.features import Features
 from elo_cli.core.seeds import derive
 from elo_cli.core.settings import Settings
@@ -82,6 +83,39 @@ def check_sides(train: int, test: int, split: Split) -> None:
         raise DataError(f"Split {split.name} has no readable video on its {side} side.", hint=hint)
 
 
+def check_scored(lines: Sequence[Mapping[str, Any]], result: Path) -> None:
+    """Make sure that something beside guessing has a score.
+
+    Raises:
+        DataError: nothing has one.
+    """
+    failed = [line for line in lines if line["failed"]]
+    if failed and not any(line["accuracy"] is not None for line in lines if line["protocol"] != "majority"):
+        first = failed[0]
+        raise DataError(
+            f"Nothing could be scored. {first['representation']}, {first['protocol']}: {first['failed']}",
+            hint=f"{result} says of each why.",
+        )
+
+
+def check_episodes(labelled: LabelledSet, settings: Settings) -> None:
+    """Make sure, before anything is extracted, that few-shot episodes can be drawn of the videos that are listed.
+
+    Raises:
+        UsageError: a split has too few classes with enough videos.
+    """
+    ways, shots = settings.benchmark.fewshot.ways, max(settings.benchmark.fewshot.shots)
+    for split in labelled.splits:
+        train, test = (Counter(labelled.by_id[name].label for name in side) for side in (split.train, split.test))
+        able = sum(count >= shots and test[label] > 0 for label, count in train.items())
+        if able < ways:
+            raise UsageError(
+                f"Split {split.name} of {labelled.name} has {able} classes with {shots} training videos and a test video;"
+                f" a few-shot episode takes {ways}.",
+                hint="Lower benchmark.fewshot.ways or shots, give more videos of each class, or leave fewshot out.",
+            )
+
+
 def own_settings(protocol: str, settings: Settings) -> dict[str, Any]:
     """Return the section of `benchmark` that has a protocol's name, as keywords, and that of the protocol it does as."""
     section = getattr(settings.benchmark, protocol.replace("-", "_"), None)
@@ -105,16 +139,29 @@ def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: Labelled
     counts = {"test_videos": len(split.test), "unreadable": len(split.test) - len(ids)}
     counts |= {"train_videos": len(split.train), "unread_train_videos": unread_train}
     metrics |= {name: float(count) for name, count in counts.items()}
-    if scores.predicted is None:
+    known, right = labelled.by_id, scores.right
+    if scores.predicted is not None:
+        right = tuple(float(label == known[name].label) for name, label in zip(ids, scores.predicted, strict=True))
+    if right is None:
         return SplitScores(split.name, metrics, details=details)
-    known = labelled.by_id
-    taken: dict[str, str | None] = dict(zip(ids, scores.predicted, strict=True))
+    shares: dict[str, list[float]] = {label: [] for label in sorted({known[name].label for name in split.test})}
+    got = dict(zip(ids, right, strict=True))
+    for name in split.test:
+        shares[known[name].label].append(got.get(name, 0.0))
+    per_class = {label: float(np.mean(values)) for label, values in shares.items()}
+    metrics["accuracy_per_class"] = float(np.mean(list(per_class.values())))
+    return SplitScores(split.name, metrics, per_class, _confusion(scores, ids, split, labelled), details)
+
+
+def _confusion(scores: Scores, ids: Sequence[str], split: Split, labelled: LabelledSet) -> Mapping[str, Mapping[str | None, int]]:
+    """Count for each class which ones its test videos are taken for; of several predictions there is none to show."""
+    if scores.predicted is None:
+        return {}
+    known, taken = labelled.by_id, dict[str, str | None](zip(ids, scores.predicted, strict=True))
     confusion: dict[str, Counter[str | None]] = {label: Counter() for label in sorted({known[name].label for name in split.test})}
     for name in split.test:
         confusion[known[name].label][taken.get(name)] += 1
-    per_class = {label: row[label] / sum(row.values()) for label, row in confusion.items()}
-    metrics["accuracy_per_class"] = float(np.mean(list(per_class.values())))
-    return SplitScores(split.name, metrics, per_class, confusion, details)
+    return confusion
 
 
 def _lowered(curve: Sequence[Mapping[str, Any]], share: float) -> list[dict[str, Any]]:
@@ -179,6 +226,7 @@ def result_line(
         "details": _details(splits),
         "missing_videos": len(labelled.missing),
         "unreadable_test_videos": int(sum(each.metrics["unreadable"] for each in splits)),
+        "unreadable_train_videos": int(sum(each.metrics["unread_train_videos"] for each in splits)),
         "frames": clip and clip.frames,
         "stride": clip and clip.stride,
         "fps": None if like is None else like.card["input"]["fps"],

@@ -85,6 +85,33 @@ def test_stretches_of_one_video_never_stand_on_both_sides(tmp_path: Path) -> Non
             assert not films[0] & films[1]
 
 
+@pytest.mark.parametrize("how", ["copy", "symlink", "hard link"])
+def test_a_film_under_two_names_never_stands_on_both_sides(tmp_path: Path, how: str) -> None:
+    for label in "xy":
+        for number in range(6):
+            (tmp_path / f"{label}{number}.mp4").write_bytes(f"film {label}{number}".encode())
+            other = tmp_path / f"{label}{number}-too.mp4"
+            if how == "copy":
+                other.write_bytes((tmp_path / f"{label}{number}.mp4").read_bytes())
+            elif how == "symlink":
+                other.symlink_to(tmp_path / f"{label}{number}.mp4")
+            else:
+                other.hardlink_to(tmp_path / f"{label}{number}.mp4")
+    names = [f"{label}{number}{end}.mp4" for label in "xy" for number in range(6) for end in ("", "-too")]
+    source = tmp_path / "list.csv"
+    source.write_text("\n".join(["path,label", *(f"{name},{name[0]}" for name in names)]) + "\n")
+    for seed in range(5):
+        for split in folder.find(source, seed=seed).splits:
+            films = [{name[:2] for name in side} for side in (split.train, split.test)]
+            assert not films[0] & films[1]
+    sides = ("test" if name.endswith("-too.mp4") else "train" for name in names)
+    source.write_text(
+        "\n".join(["path,label,split", *(f"{n},{n[0]},{side}" for n, side in zip(names, sides, strict=True))]) + "\n"
+    )
+    assert "12 groups" in refusal(source)
+    assert "both sides" in refusal(source)
+
+
 def test_clips_of_one_film_of_ucf101_never_stand_on_both_sides(tmp_path: Path) -> None:
     for label in ("Archery", "YoYo"):
         (tmp_path / label).mkdir()

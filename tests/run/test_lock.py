@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from elo_cli.core.errors import LockedError, StorageError
+from elo_cli.core.errors import LockedError, Stopped, StorageError
 from elo_cli.run import lock
-from elo_cli.run.lock import hold
+from elo_cli.run.lock import hold, hold_in_turn
 
 HOLD = """
 import os, sys, time
@@ -50,6 +50,33 @@ def test_a_second_process_is_told_who_is_at_work(tmp_path: Path) -> None:
         assert (tmp_path / "lock.json").exists()
         take(tmp_path)
     assert not (tmp_path / "lock.json").exists()
+
+
+def test_who_comes_second_may_wait_and_is_told_for_whom(tmp_path: Path) -> None:
+    said: list[str] = []
+    files = tmp_path / "lock", tmp_path / "lock.json"
+    with (
+        start(tmp_path, then="time.sleep(1.5)") as process,
+        hold_in_turn(*files, "elo", tell=said.append, check=lambda: None),
+    ):
+        assert process.wait(timeout=10) == 0
+        assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()
+    assert len(said) == 1
+    assert f"process {process.pid} on " in said[0]
+    assert said[0].endswith("Waiting for it.")
+
+
+def test_who_waits_can_be_stopped(tmp_path: Path) -> None:
+    def stop() -> None:
+        raise Stopped("at your request")
+
+    files = tmp_path / "lock", tmp_path / "lock.json"
+    with (
+        hold(*files, "elo"),
+        pytest.raises(Stopped),
+        hold_in_turn(*files, "elo", tell=lambda message: None, check=stop),
+    ):
+        pytest.fail("two hold it")
 
 
 def test_a_second_owner_in_the_same_process_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from elo_cli.core.features import Features
@@ -14,7 +15,7 @@ from tests.support.encoders import write_encoder
 from tests.support.labelled_films import lines_of, write_coloured, write_labelled_home
 
 LINE = "benchmark folder --root films --set benchmark.folds=2 --set benchmark.kmeans.runs=2"
-RESULT = "elo/benchmark-folder/result.json"
+RESULT = "elo/benchmark-folder-films/result.json"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy(home: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may change, as if it had always been there; its files are as old as they were."""
     folder = Path(shutil.copytree(home, tmp_path / "home"))
-    for name in (RESULT, "elo/benchmark-folder/settings.yaml"):
+    for name in (RESULT, "elo/benchmark-folder-films/settings.yaml"):
         (folder / name).write_text((folder / name).read_text().replace(str(home), str(folder)))
     return folder
 
@@ -101,7 +102,7 @@ def test_damaged_features_are_taken_again_with_a_warning(copy: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="a killed process is looked for in /proc")
 def test_a_kill_within_the_extraction_loses_nothing_that_was_done(copy: Path) -> None:
     expected = hashes(copy, RESULT)
-    shutil.rmtree(copy / "elo/benchmark-folder")
+    shutil.rmtree(copy / "elo/benchmark-folder-films")
     shutil.rmtree(copy / "elo/cache/features")
     code, _, _ = finish(start(f"{LINE} --encoder one", copy, die_at="os.rename:.ids.jsonl:5"))
     assert code == -9
@@ -131,16 +132,21 @@ def test_features_taken_elsewhere_score_like_their_encoder(copy: Path) -> None:
 
 def test_an_unreadable_test_video_is_wrong_by_its_share(copy: Path) -> None:
     (copy / "films/warm/3.mp4").write_bytes(b"nothing to see")
-    done = elo(f"{LINE} --encoder one --protocol linear --out second", copy)
+    done = elo(f"{LINE} --encoder one --protocol linear --protocol kmeans --out second", copy)
     assert done.exit_code == 0, done.stderr
-    assert "1 of 12 videos could not be used" in done.stderr and "1 unreadable and 0 missing videos" in done.stdout
+    assert (
+        "1 of 12 videos could not be used" in done.stderr and "1 of 12 test and 1 of 12 training videos unreadable" in done.stdout
+    )
     line = lines_of(copy / "second/result.json")["colour-histogram", "linear"]
     assert sorted(split["accuracy"] for split in line["splits"]) == [pytest.approx(5 / 6), 1.0]
     [broken] = [split for split in line["splits"] if split["unreadable"]]
     assert broken["per_class"] == {"cold": 1.0, "warm": pytest.approx(2 / 3)}
     assert broken["accuracy_per_class"] == pytest.approx(5 / 6)
-    assert line["unreadable_test_videos"] == 1
+    assert line["unreadable_test_videos"] == line["unreadable_train_videos"] == 1
     [other] = [split for split in line["splits"] if not split["unreadable"]]
+    for split in lines_of(copy / "second/result.json")["colour-histogram", "kmeans"]["splits"]:  # its classes are as large
+        assert split["accuracy_per_class"] == pytest.approx(split["accuracy"])
+        assert not split["unreadable"] or split["per_class"]["warm"] <= 2 / 3
     assert other["unread_train_videos"] == 1
 
 
@@ -175,6 +181,9 @@ def refusals(home: Path) -> Iterator[tuple[str, int, str]]:
     yield f"{LINE} --row predct", 2, "predict"
     yield f"{LINE} --encoder one --protocol linaer", 2, "linear"
     yield f"{LINE} --features {home / 'other.safetensors'}", 3, "holds features of other videos"
+    yield f"{LINE} --encoder one --protocol fewshot", 2, "has 0 classes with 5 training videos and a test video"
+    yield f"benchmark --repeat {home / RESULT} --seed 5", 2, "--repeat takes everything from the result"
+    yield "benchmark --repeat nothing.json", 3, "nothing.json cannot be read: No such file or directory."
     yield "benchmark --table 1", 2, "No data set is named"
     yield "benchmark folder", 2, "--root"
 
@@ -213,13 +222,33 @@ def test_lines_of_other_protocols_stay(copy: Path) -> None:
 
 
 def test_what_cannot_be_scored_is_named_and_the_rest_is_kept(copy: Path) -> None:
-    done = elo(f"{LINE} --encoder one --protocol fewshot --protocol linear --out more --json", copy)
+    found = Features.load(next(copy.glob("elo/cache/features/*.safetensors")))
+    Features(np.ones_like(found.matrix_ND), found.ids, found.labels).save(copy / "flat.safetensors")
+    line = f"{LINE} --features flat=flat.safetensors --protocol linear --set benchmark.baselines=false"
+    done = elo(f"{line} --encoder one --out more --json", copy)
     assert done.exit_code == 0, done.stderr
-    assert "one has no score by fewshot: Only 2 classes have" in done.stderr
+    assert "flat has no score by linear: All training rows have the same features" in done.stderr
     lines = lines_of(copy / "more/result.json")
-    assert lines["one", "fewshot"]["accuracy"] is None and "an episode takes 5" in lines["one", "fewshot"]["failed"]
+    assert lines["flat", "linear"]["accuracy"] is None and "the same features" in lines["flat", "linear"]["failed"]
     assert lines["one", "linear"]["accuracy"] is not None and lines["one", "linear"]["failed"] is None
-    assert "-" in elo(f"{LINE} --encoder one --protocol fewshot --protocol linear --out more --table 1", copy).stdout
+    assert "-" in elo(f"{line} --encoder one --out more --table 1", copy).stdout
+    nothing = elo(f"{line} --out nothing", copy)
+    assert nothing.exit_code == 3
+    assert "Nothing could be scored. flat, linear: All training rows" in nothing.stderr
+    assert lines_of(copy / "nothing/result.json")["flat", "linear"]["failed"]
+
+
+def test_tables_show_results_of_the_same_videos_and_splits_alone(copy: Path) -> None:
+    line = f"{LINE} --set benchmark.baselines=false --protocol linear"
+    for name, more in (("halves", "--set benchmark.splits=['1']"), ("twice", "--set benchmark.clips=2"), ("plain", "")):
+        shutil.copytree(copy / "one", copy / name)
+        done = elo(f"{line} {more} --encoder {name} --out elo/benchmark-{name} --json --table 1", copy)
+        assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["table"]["left_out"] == 1
+    assert document["table"]["differing"] == {"clips": ["1", "2"]}
+    told = elo(f"{line} --encoder plain --out elo/benchmark-plain --table 1", copy).stdout
+    assert "1 results of other videos, labels or splits" in told and "clips 1 or 2" in told
 
 
 def test_a_folder_called_like_a_published_set_is_none(copy: Path) -> None:
@@ -232,7 +261,7 @@ def test_a_folder_called_like_a_published_set_is_none(copy: Path) -> None:
 
 
 def test_what_failed_for_the_moment_is_tried_again(copy: Path) -> None:
-    [prepared] = copy.glob("elo/cache/sets/*")
+    [prepared] = copy.glob("elo/cache/sets/films-*")
     shard = min(prepared.glob("shards/*.safetensors"))
     planned = [json.loads(line) for line in (prepared / "plan.jsonl").read_text().splitlines()]
     [videos] = [record["videos"] for record in planned if record.get("shard") == shard.name]

@@ -1,7 +1,10 @@
 """Features are taken once: what is kept is used, what is damaged or of other videos is taken again, a stop loses one part."""
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -49,6 +52,19 @@ class Taker:
         return Features.of_views(np.stack([numbers, numbers + 1], axis=1), ids, tuple(video.label for video in videos))
 
 
+class Slow(Taker):
+    """Takes a moment for each part, and says when it has begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = Event()
+
+    def __call__(self, videos: Sequence[Video], progress: Progress) -> Features:
+        self.begun.set()
+        time.sleep(0.2)
+        return super().__call__(videos, progress)
+
+
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> VideoSet:
     return write_set(tmp_path_factory.mktemp("set"), videos=7, segments=1, height=8, width=10)
@@ -61,8 +77,24 @@ def test_what_was_taken_is_not_taken_again(videos: VideoSet, tmp_path: Path) -> 
     again = cached_features(tmp_path, "key", videos.videos, Taker("v00.mp4"), watch, "taking")
     assert again.ids == first.ids and again.labels == first.labels
     assert np.array_equal(again.views, first.views) and again.views.shape == (7, 2, 2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.ids.jsonl", "key.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [
+        "key.ids.jsonl",
+        "key.safetensors",
+    ]
     assert not watch.said
+
+
+def test_two_who_want_the_same_features_take_them_once(videos: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_cache, "PART", 2)
+    first, second, told = Slow(), Slow(), Warned()
+    with ThreadPoolExecutor() as pool:
+        ones = pool.submit(cached_features, tmp_path, "key", videos.videos, first, Warned(), "taking")
+        first.begun.wait(10)
+        others = pool.submit(cached_features, tmp_path, "key", videos.videos, second, told, "taking")
+        assert np.array_equal(ones.result(30).views, others.result(30).views)
+    assert len(first.taken) == 7
+    assert not second.taken
+    assert not told.said
 
 
 def test_a_stop_loses_one_part(videos: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,7 +220,7 @@ def test_an_unreadable_test_video_counts_as_wrong_and_is_said(
     lines: dict[tuple[str, str], dict[str, Any]], typed: dict[str, Any], home: Path
 ) -> None:
     assert "1 of 17 videos could not be used" in typed["benchmark"].stderr
-    assert "1 unreadable and 1 missing videos" in typed["benchmark"].stdout
+    assert "1 videos of the lists missing" in typed["benchmark"].stdout
     for (name, protocol), line in lines.items():
         if name == "chance":
             continue

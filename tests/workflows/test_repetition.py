@@ -19,7 +19,7 @@ LINE = (
     " --set benchmark.folds=2 --set benchmark.kmeans.runs=2 --set benchmark.finetune.batch=4 --set benchmark.finetune.epochs=1"
     " --set benchmark.finetune.rates=[0.01,0.1]" + "".join(f" --protocol {name}" for name in PROTOCOLS)
 )
-RESULT = "elo/benchmark-folder/result.json"
+RESULT = "elo/benchmark-folder-films/result.json"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_every_number_comes_again(home: Path, tmp_path: Path) -> None:
     names = {line["representation"] for line in document["results"]}
     assert {"chance", "untrained", "a", "b", "f"} <= names
     assert {line["protocol"] for line in document["results"]} == {"majority", *PROTOCOLS}
-    again = json.loads((elsewhere / "elo/repeated-folder/result.json").read_text())
+    again = json.loads((elsewhere / "elo/repeated-folder-films/result.json").read_text())
     first = json.loads(result.read_text())
     assert again["results"] == first["results"] and again["representations"] == first["representations"]
     assert again["dataset"] == first["dataset"]
@@ -65,7 +65,7 @@ def test_a_plan_writes_nothing(home: Path) -> None:
     before = hashes(home, "elo/**/*.json")
     done = elo(f"benchmark --repeat {RESULT} --dry-run", home)
     assert done.exit_code == 0 and "would be done again" in done.stdout
-    assert hashes(home, "elo/**/*.json") == before and not (home / "elo/repeated-folder").exists()
+    assert hashes(home, "elo/**/*.json") == before and not (home / "elo/repeated-folder-films").exists()
 
 
 @pytest.mark.parametrize(
