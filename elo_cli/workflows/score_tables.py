@@ -166,7 +166,8 @@ def _measured(workspace: Workspace) -> list[tuple[str, Line]]:
         try:
             document = json.loads(path.read_text())
             told = str(document["dataset"]["digest"])
-            rows = [(told, line) for line in document["results"] if {"row", "accuracy", "details", *_ALIKE} <= set(line)]
+            lines = [line for line in document["results"] if line["protocol"] != "majority"]
+            rows = [(told, line) for line in lines if {"row", "accuracy", "details", *_ALIKE} <= set(line)]
             found.append((path.stat().st_mtime, rows))
         except (OSError, ValueError, KeyError, TypeError):
             continue
