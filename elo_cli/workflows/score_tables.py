@@ -137,7 +137,10 @@ def tables_of_the_paper(number: int, lines: Sequence[Line], digest: str, workspa
     counts = {line["dataset"]: told for told, line in before} | dict.fromkeys(sets, digest)
     same = [line for told, line in before if told == counts[line["dataset"]]]
     together = [*same, *(line for line in lines if line["accuracy"] is not None)]
-    differing = _differing([line for line in together if line["row"] is not None])
+    shown_ones = {
+        (line["row"], line["protocol"], line["encoder"] if line["row"] == "random" else None): line for line in together
+    }
+    differing = _differing([line for line in shown_ones.values() if line["row"] is not None])
     shown, record = paper_table(number, together), table_record(number, together)
     notes = [shown.note]
     if len(same) < len(before):

@@ -240,15 +240,21 @@ def test_what_cannot_be_scored_is_named_and_the_rest_is_kept(copy: Path) -> None
 
 def test_tables_show_results_of_the_same_videos_and_splits_alone(copy: Path) -> None:
     line = f"{LINE} --set benchmark.baselines=false --protocol linear"
-    for name, more in (("halves", "--set benchmark.splits=['1']"), ("twice", "--set benchmark.clips=2"), ("plain", "")):
+    told = {"halves": "--set benchmark.splits=['1']", "twice": "--set benchmark.clips=2", "plain": ""}
+    for (name, more), term in zip(told.items(), ("rgb.predict", "rgb.shuffle", "rgb.reverse"), strict=True):
         shutil.copytree(copy / "one", copy / name)
+        card = json.loads((copy / name / "encoder.json").read_text())
+        card["origin"] |= {"method": "elo", "loss": {term: 0.5}}
+        (copy / name / "encoder.json").write_text(json.dumps(card))
         done = elo(f"{line} {more} --encoder {name} --out elo/benchmark-{name} --json --table 1", copy)
         assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
+    filled = [row["row"] for row in document["table"]["rows"] if row["measured"]["linear"]]
+    assert sorted(filled) == ["frame-shuffle", "reverse", "scratch"]
     assert document["table"]["left_out"] == 1
     assert document["table"]["differing"] == {"clips": ["1", "2"]}
-    told = elo(f"{line} --encoder plain --out elo/benchmark-plain --table 1", copy).stdout
-    assert "1 results of other videos, labels or splits" in told and "clips 1 or 2" in told
+    words = elo(f"{line} --encoder plain --out elo/benchmark-plain --table 1", copy).stdout
+    assert "1 results of other videos, labels or splits" in words and "clips 1 or 2" in words
 
 
 def test_a_folder_called_like_a_published_set_is_none(copy: Path) -> None:
