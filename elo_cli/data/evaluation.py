@@ -52,7 +52,7 @@ class _Seen(Dataset[Tensor]):
                 tensor = self.reader.read(segment, self.source, start, place)
                 assert tensor is not None, self.source
                 tensors.append(tensor)
-        return torch.stack(tensors)
+        return torch.stack(tensors) if len(tensors) > 1 else tensors[0][None]  # which copies nothing
 
 
 def evaluation_views(

@@ -19,6 +19,7 @@ from elo_cli.data.augment import Look, change_look
 # Mean and standard deviation of Kinetics-400, as in torchvision's video models.
 RGB_MEAN = (0.43216, 0.394666, 0.37645)
 RGB_DEVIATION = (0.22803, 0.22145, 0.216989)
+_MEAN_C11, _DEVIATION_C11 = (torch.tensor(each).view(3, 1, 1) for each in (RGB_MEAN, RGB_DEVIATION))
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 GREY_MEAN, GREY_DEVIATION = 0.40, 0.22
 AUDIO_MEAN, AUDIO_DEVIATION = -7.0, 4.0  # of the natural logarithm of mel power
@@ -94,21 +95,20 @@ def rgb(frames_THWC: np.ndarray, place: Place, size: int, look: Look | None = No
     frames_TCHW = _resize(_cut(frames_THWC, place), size).div_(255)
     if look is not None:
         frames_TCHW = change_look(frames_TCHW, look)
-    mean, deviation = torch.tensor(RGB_MEAN).view(1, 3, 1, 1), torch.tensor(RGB_DEVIATION).view(1, 3, 1, 1)
-    return frames_TCHW.sub_(mean).div_(deviation).transpose(0, 1)
+    return frames_TCHW.sub_(_MEAN_C11).div_(_DEVIATION_C11).transpose(0, 1)
 
 
 def grey(rgb_CTHW: Tensor) -> Tensor:
     """The luma of a normalised RGB clip, (1,T,H,W), normalised for itself."""
-    luma, mean, deviation = (torch.tensor(those) for those in (LUMA, RGB_MEAN, RGB_DEVIATION))
-    plain_1THW = (rgb_CTHW * (luma * deviation).view(3, 1, 1, 1)).sum(0, keepdim=True).add_(luma @ mean)
+    luma = torch.tensor(LUMA)
+    weight_C111 = luma.view(3, 1, 1, 1) * _DEVIATION_C11[:, None]
+    plain_1THW = (rgb_CTHW * weight_C111).sum(0, keepdim=True).add_(luma @ _MEAN_C11.flatten())
     return plain_1THW.sub_(GREY_MEAN).div_(GREY_DEVIATION)
 
 
 def seen_rgb(clip_CTHW: Tensor) -> np.ndarray:
     """Undo the normalisation of `rgb`: uint8 (T,H,W,3); what is darker than black or brighter than white is cut off."""
-    mean, deviation = (torch.tensor(each).view(3, 1, 1, 1) for each in (RGB_MEAN, RGB_DEVIATION))
-    return _bytes(clip_CTHW * deviation + mean)
+    return _bytes(clip_CTHW * _DEVIATION_C11[:, None] + _MEAN_C11[:, None])
 
 
 def seen_grey(clip_1THW: Tensor) -> np.ndarray:
