@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from elo_cli import dist
-from elo_cli.core.errors import Stopped, TrainingError, UsageError
+from elo_cli.core.errors import UsageError
 from elo_cli.core.files import storage_errors, write_json
 from elo_cli.core.settings import Settings
 from elo_cli.engine.loop import StepRecord, Training
-from elo_cli.engine.setup import loader_workers
 from elo_cli.engine.snapshots import resume, save
 from elo_cli.run.journal import Journal
 from elo_cli.workflows.events import Watch
-from elo_cli.workflows.ranks import check
+from elo_cli.workflows.stepping import step_through
 from elo_cli.workflows.training_notes import LOG_EVERY_S, step_line
 
 
@@ -57,30 +56,25 @@ def train_on(training: Training[Any], folder: Path, settings: Settings, stage: s
         TrainingError: too often something was no finite number; the state is saved.
         Stopped: somebody asked for it; the state is saved.
     """
-    steps, logged = training.settings.steps, 0.0
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    log, checkpoints = Journal(folder / "log.jsonl"), folder / "checkpoints"
+    log, checkpoints, logged = Journal(folder / "log.jsonl"), folder / "checkpoints", 0.0
     checkpoint = resume(training, checkpoints)
-    if checkpoint is not None and training.done < steps:
+    if checkpoint is not None and training.done < training.settings.steps:
         watch.note(f"{stage}: going on from step {training.done}.")
-    record: StepRecord | None = None
-    watch.start(stage, steps, "step")
-    try:
-        for record in training.run(loader_workers(settings.machine, training.precision)):
-            last = training.done == steps
-            if not dist.rank():
-                if last or record.skipped or time.monotonic() - logged > LOG_EVERY_S:
-                    logged = time.monotonic()
-                    log.append(step_line(record))
-                if last or training.done % training.settings.checkpoint_every == 0:
-                    save(training, checkpoints, record)
-            if record.skipped:
-                watch.warn(f"{stage}: step {training.done} went without {', '.join(record.skipped)}: no finite number.")
-            watch.advance(stage, training.done, {"loss": record.loss})
-            check(watch, training.precision)
-    except (Stopped, TrainingError):
-        if record is not None and not dist.rank():
+
+    def keep(record: StepRecord) -> None:
+        if not dist.rank():
             save(training, checkpoints, record)
-        raise
-    watch.finish(stage)
+
+    def note(record: StepRecord) -> dict[str, float]:
+        nonlocal logged
+        last = training.done == training.settings.steps
+        if not dist.rank() and (last or record.skipped or time.monotonic() - logged > LOG_EVERY_S):
+            logged = time.monotonic()
+            log.append(step_line(record))
+        if last or training.done % training.settings.checkpoint_every == 0:
+            keep(record)
+        return {}
+
+    step_through(training, settings, stage, watch, note=note, save=keep)

@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 
 from elo_cli import __version__, dist
-from elo_cli.core.errors import Stopped, TrainingError
 from elo_cli.core.files import write_atomic, write_json
 from elo_cli.core.settings import Settings
 from elo_cli.core.strict_yaml import dump_yaml
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.sampling import drawable
 from elo_cli.engine.export import make_card, save_encoder
-from elo_cli.engine.loop import StepRecord, Training
+from elo_cli.engine.loop import Training
 from elo_cli.engine.objective import Objective
 from elo_cli.engine.optim import peak_rate
 from elo_cli.engine.precision import Precision
-from elo_cli.engine.setup import loader_workers, make_training
+from elo_cli.engine.setup import make_training
 from elo_cli.engine.snapshots import resume
 from elo_cli.run.checkpoint import has_step, load_newest
 from elo_cli.run.directory import RunDirectory
@@ -36,14 +35,18 @@ from elo_cli.workflows.material import (
     spending,
 )
 from elo_cli.workflows.monitoring import FEWEST, JUDGING, Monitor, held_out
-from elo_cli.workflows.ranks import check, open_directory
+from elo_cli.workflows.ranks import open_directory
 from elo_cli.workflows.scalars import open_scalars
+from elo_cli.workflows.stepping import step_through
 from elo_cli.workflows.training_notes import Notes
 
 FREE = frozenset(
     {"machine.loader_workers", "machine.threads", "monitor.every", "monitor.pictures"}
     | {f"pretrain.{name}" for name in ("checkpoint_every", "keep", "max_skipped", "recompute")}
 )
+
+
+_STAGE = "pretraining"
 
 
 def plan(*, settings: Settings, data: Path | None, loss: str | None, out: Path | None, fresh: bool) -> Outcome:
@@ -128,11 +131,12 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
             best = _begin(training, settings, weights, directory, watch)
             monitor = _monitor(training, settings, material, numbers, watch)
             if dist.rank():
-                _train(training, settings, None, watch)
+                step_through(training, settings, _STAGE, watch, note=lambda record: {}, save=lambda record: None)
                 return Outcome({})
             card = _card(training, settings, material, chosen)
             with open_scalars(directory.tensorboard, watch, first=training.done + 1) as scalars:
-                _train(training, settings, Notes(training, directory, settings, card, best, monitor, scalars), watch)
+                notes = Notes(training, directory, settings, card, best, monitor, scalars)
+                step_through(training, settings, _STAGE, watch, note=notes.take, save=notes.save)
             result = _export(training, card, directory)
     figures = (str(settings.pretrain.steps), f"{result['loss']:.4f}", str(len(weights.active())), result["sha256"][:16])
     tables = (Table("Pretrained", ("steps", "last loss", "terms", "encoder"), (figures,)), spent.table())
@@ -185,27 +189,6 @@ def _monitor(
         f" in {monitor.clusters} clusters (monitor)."
     )
     return monitor
-
-
-def _train(training: Training[Objective], settings: Settings, notes: Notes | None, watch: Watch) -> None:
-    total = settings.pretrain.steps
-    record: StepRecord | None = None
-    watch.start("pretraining", total, "step")
-    try:
-        for record in training.run(loader_workers(settings.machine, training.precision)):
-            seen = {} if notes is None else notes.take(record)
-            watch.advance("pretraining", record.step + 1, {"loss": record.loss, **seen})
-            if record.skipped:
-                watch.warn(
-                    f"Step {record.step + 1} went without {', '.join(record.skipped)}: no finite number, on clips of"
-                    f" {', '.join(record.clips)}."
-                )
-            check(watch, training.precision)
-    except (Stopped, TrainingError):
-        if record is not None and notes is not None:
-            notes.save(record)
-        raise
-    watch.finish("pretraining")
 
 
 def _card(training: Training[Objective], settings: Settings, material: Material, chosen: ChosenLoss) -> dict[str, Any]:
