@@ -35,7 +35,7 @@ class NeighbourSettings(Section):
 
 
 class FewShotSettings(Section):
-    """The protocol fewshot: small tasks of classes of the test side."""
+    """The protocol fewshot: small tasks, each of a few classes with a few training videos."""
 
     ways: int = Field(5, ge=2, description="classes of an episode")
     shots: Counts = Field((1, 5), description="labelled videos of each class; each number is a score of its own")

@@ -19,6 +19,7 @@ from elo_cli.data.listing import VIDEO_ENDINGS, ListedVideo, list_videos
 from elo_cli.datasets import LabelledSet, LabelledVideo, Split
 from elo_cli.datasets._official import some
 
+_HEAD = 4096  # bytes of which a film has a zero, and a text has none
 SPLIT_BY = ("auto", "listed", "seeded")
 
 _LAYOUT = (
@@ -72,19 +73,29 @@ def find(root: Path | None, *, seed: int, allow_incomplete: bool = False, split_
 
 
 def _grouped(listed: list[ListedVideo]) -> list[ListedVideo]:
-    """Let what shows the same film be a group, where the list says nothing else: stretches of one, links to it, copies of it."""
+    """Let what shows the same film be one group: stretches of it, links to it, copies of it; the list's own word for it counts.
+
+    Raises:
+        DataError: the list puts one film into several groups.
+    """
     films = _films({video.file for video in listed})
-    shown, first = Counter(films[video.file] for video in listed), dict[str, str]()
+    shown, named = Counter(films[video.file] for video in listed), defaultdict[str, set[str]](set)
+    first: dict[str, str] = {}
     for video in listed:
         first.setdefault(films[video.file], video.id.partition("#t=")[0])
-    return [
-        replace(video, group=first[films[video.file]]) if video.group is None and shown[films[video.file]] > 1 else video
-        for video in listed
-    ]
+        named[films[video.file]] |= set() if video.group is None else {video.group}
+    torn = sorted(first[film] for film, groups in named.items() if len(groups) > 1)
+    if torn:
+        raise DataError(
+            f"{len(torn)} films stand in several groups: {some(torn)}.",
+            hint="Stretches and copies of one film belong together: give them one group, or none.",
+        )
+    groups = {film: next(iter(named[film]), first[film] if shown[film] > 1 else None) for film in shown}
+    return [replace(video, group=groups[films[video.file]]) for video in listed]
 
 
 def _films(files: set[str]) -> dict[str, str]:
-    """Name for each file the first one that holds the same bytes; only files of one size are read, and empty ones are no film."""
+    """Name for each file the first one that holds the same bytes; only files of one size are read, and empty ones hold none."""
     by_size: dict[int, list[str]] = defaultdict(list)
     for file in sorted(files):
         by_size[os.stat(file).st_size].append(file)
@@ -97,12 +108,15 @@ def _films(files: set[str]) -> dict[str, str]:
 
 
 def _content(file: str) -> bytes:
-    """Hash the bytes of a file; one that cannot be read is like no other."""
+    """Hash the bytes of a film; what cannot be read, or is text, such as the error page of a download, is like no other."""
     try:
         with open(file, "rb") as opened:
-            return hashlib.file_digest(opened, "sha256").digest()
+            if b"\0" in opened.read(_HEAD):
+                opened.seek(0)
+                return hashlib.file_digest(opened, "sha256").digest()
     except OSError:
-        return os.fsencode(file)
+        pass  # whoever prepares it says why
+    return os.fsencode(file)
 
 
 def _label(root: Path, listed: list[ListedVideo]) -> tuple[LabelledVideo, ...]:

@@ -55,7 +55,8 @@ def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None
     for name in scores[0]:
         values = [score[name] for score in scores]
         metrics[name] = float(np.mean(values))
-        metrics[f"{name}_std"] = float(np.std(values))
+        if runs > 1:
+            metrics[f"{name}_std"] = float(np.std(values, ddof=1))
     counts = {"clusters": float(clusters), "runs": float(runs)}
     shares = tuple(f"{name}{end}" for name in ("accuracy", "hungarian", "purity") for end in ("", "_std"))
     return Scores(metrics | counts | sides.unseen(), shares=shares, right=tuple(right_RM.mean(axis=0).tolist()))

@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 
 from elo_cli import dist
 from elo_cli.core.boxes import BoxedSet
-from elo_cli.core.errors import DataError, UsageError
+from elo_cli.core.errors import DataError, EloError, TrainingError, UsageError
 from elo_cli.core.seeds import derive
 from elo_cli.core.settings import Settings
 from elo_cli.core.shelf import suggest
@@ -21,7 +21,16 @@ from elo_cli.protocols import SHELF as PROTOCOLS
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import boxed_benchmark
-from elo_cli.workflows.benchmark_record import FREE, cache_of, place_of, stored_settings, told_changes, with_former, write_result
+from elo_cli.workflows.benchmark_record import (
+    FREE,
+    cache_of,
+    described,
+    place_of,
+    stored_settings,
+    told_changes,
+    with_former,
+    write_result,
+)
 from elo_cli.workflows.detecting import PROTOCOL
 from elo_cli.workflows.events import Outcome, Watch
 from elo_cli.workflows.finetuning import finetune_split
@@ -189,7 +198,7 @@ def score(
                 return Outcome({})
             data = {source.fingerprint(one.encoder) for one in chosen if one.encoder is not None}
             lines, settings = with_former(directory.result, [line for line, _ in scored], settings, data)
-            write_result(directory.result, _found(labelled, asked), lines, settings, chosen, precision)
+            write_result(directory.result, described(labelled, asked, digest(labelled)), lines, settings, chosen, precision)
             files = draw_scores(scored, labelled, directory)
     check_scored(lines, directory.result)
     tables = (score_table(lines, labelled, settings), spent.table())
@@ -220,11 +229,16 @@ def _scored(
             if one.encoder is None and not dist.rank():
                 watch.warn(f"{one.name} is a file of features: {protocol} trains a network, and leaves it out.")
             if one.encoder is not None:
-                found = [train(one, split, labelled, source, settings, directory, watch) for split in labelled.splits]
-                scores = [each for each in found if each is not None]
-                if scores:
+                scores, failed = list[SplitScores](), ""
+                try:
+                    found = [train(one, split, labelled, source, settings, directory, watch) for split in labelled.splits]
+                    scores = [each for each in found if each is not None]
+                except TrainingError as error:  # all ranks have it, after the same step
+                    failed = _told(error, one, protocol, watch)
+                if not dist.rank():
                     data = source.fingerprint(one.encoder)
-                    scored.append((result_line(one, protocol, scores, labelled, one.encoder, settings, data), scores))
+                    line = result_line(one, protocol, failed or scores, labelled, one.encoder, settings, data)
+                    scored.append((line, scores))
     return scored
 
 
@@ -255,12 +269,17 @@ def _looked_at(
                 scores.append(score_split(features, protocol, split, labelled, settings))
                 watch.check()
         except (DataError, UsageError) as error:  # what one cannot be scored by is no reason to lose the others
-            scores, failed = [], error.message
-            watch.warn(f"{one.name} has no score by {protocol}: {error.message} {error.hint}")
+            scores, failed = [], _told(error, one, protocol, watch)
         line = result_line(one, protocol, failed or scores, labelled, seen, settings, source.fingerprint(seen))
         yield line, scores
         watch.advance(stage, done)
     watch.finish(stage)
+
+
+def _told(error: EloError, one: Representation, protocol: str, watch: Watch) -> str:
+    """Tell that something has no score, and return why."""
+    watch.warn(f"{one.name} has no score by {protocol}: {error.message} {error.hint}")
+    return error.message
 
 
 def _with_trivial(
@@ -279,17 +298,3 @@ def digest(labelled: LabelledSet | BoxedSet) -> str:
     videos = [(video.id, video.label, video.group, video.start_s, video.end_s) for video in labelled.videos]
     text = json.dumps([videos, [vars(split) for split in labelled.splits]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _found(labelled: LabelledSet, asked: str) -> dict[str, Any]:
-    return {
-        "asked": asked,
-        "name": labelled.name,
-        "source": str((labelled.source or labelled.root).absolute()),
-        "root": str(labelled.root.absolute()),
-        "videos": len(labelled.videos),
-        "classes": len({video.label for video in labelled.videos}),
-        "splits": {split.name: {"train": len(split.train), "test": len(split.test)} for split in labelled.splits},
-        "missing": list(labelled.missing),
-        "digest": digest(labelled),
-    }

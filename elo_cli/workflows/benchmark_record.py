@@ -9,6 +9,7 @@ from typing import Any
 from elo_cli import __version__, dist
 from elo_cli.core.files import write_json
 from elo_cli.core.settings import Settings
+from elo_cli.datasets import LabelledSet
 from elo_cli.engine.precision import Precision
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
@@ -84,6 +85,21 @@ def place_of(settings: Settings, asked: str, name: str, *, fresh: bool, verb: st
 def cache_of(run: RunDirectory, settings: Settings, *, anew: bool) -> Path:
     """Return where prepared sets and features are kept: for all benchmarks of the workspace, or for this one alone."""
     return (Workspace(Path(settings.workspace)) if not anew else Workspace(run.root)).cache
+
+
+def described(labelled: LabelledSet, asked: str, digest: str) -> dict[str, Any]:
+    """Say which set was scored, for `write_result`: `asked` is the entry of `elo_cli/datasets`, `digest` names what is in it."""
+    return {
+        "asked": asked,
+        "name": labelled.name,
+        "source": str((labelled.source or labelled.root).absolute()),
+        "root": str(labelled.root.absolute()),
+        "videos": len(labelled.videos),
+        "classes": len({video.label for video in labelled.videos}),
+        "splits": {split.name: {"train": len(split.train), "test": len(split.test)} for split in labelled.splits},
+        "missing": list(labelled.missing),
+        "digest": digest,
+    }
 
 
 def write_result(

@@ -157,7 +157,7 @@ def _chosen_rate(job: _Job, folder: Path, precision: Precision, name: str) -> fl
     seen = _readable(job.evaluation_set, [videos[number].id for number in held])
     right: dict[float, float] = {}
     for rate in sorted(given.rates):
-        place = folder / f"rate-{rate:g}"
+        place = folder / f"rate-{rate!r}"
         training = _trained(job, place, rate, held, precision, f"trying rate {rate:g}, {name}")
         if not dist.rank():
             shares_NVK = _shares(job, training, seen, precision, f"looking at rate {rate:g}, {name}")

@@ -145,12 +145,13 @@ def _measured(row: str | None, lines: Sequence[Line]) -> Record | None:
     chosen = [line for line in lines if row is not None and line["row"] == row]
     if row != _RANDOM or not chosen:
         return _last(chosen)
-    accuracies = [line["accuracy"] for line in _newest_of_each_encoder(chosen)]
+    accuracies = [line["accuracy"] for line in _newest_of_each(chosen)]
     return {**_spread(accuracies), "encoders": len(accuracies)}
 
 
-def _newest_of_each_encoder(lines: Iterable[Line]) -> list[Line]:
-    return list({line["encoder"] or line["representation"]: line for line in lines}.values())
+def _newest_of_each(lines: Iterable[Line]) -> list[Line]:
+    """Return the last line of each name: a row that was trained anew is another encoder under the same one."""
+    return list({line["representation"]: line for line in lines}.values())
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
@@ -175,7 +176,7 @@ def _curve(lines: Sequence[Line]) -> list[Record] | None:
             {name: point[name] for name in ("labels", "accuracy", "deviation")} for point in lines[-1]["details"].get("curve", ())
         ]
     by_count: dict[int, list[float]] = {}
-    for line in _newest_of_each_encoder(lines):
+    for line in _newest_of_each(lines):
         for point in line["details"].get("curve", ()):
             by_count.setdefault(point["labels"], []).append(point["accuracy"])
     return [{"labels": labels, **_spread(values), "encoders": len(values)} for labels, values in sorted(by_count.items())]

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from elo_cli import dist
+from elo_cli.core.errors import DataError
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.listing import ListedVideo
+from elo_cli.data.video_set import VideoSet
 from elo_cli.run.directory import RunDirectory
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.material import Material, open_material
 from elo_cli.workflows.packing import pack_videos
 from elo_cli.workflows.ranks import in_turn
 
+_CODE = 1  # of how videos are decoded and stored: raised when the same files give other pictures
 _OF_THE_MOMENT = frozenset({"timeout", "crash", "out-of-memory"})  # reasons that depend on the machine's load
 
 
@@ -68,20 +71,22 @@ def _packed(root: Path, listed: Sequence[ListedVideo], wanted: PreprocessSetting
 
 
 def _finished(root: Path) -> dict[str, Any] | None:
-    """Return the counts of a set that is done, which nobody needs to own; None where there is anything to do.
+    """Return the counts of a set that is done and all there, which nobody needs to own; None where there is anything to do.
 
-    What failed for want of time or memory may have failed because of what else the machine did: it is tried again.
+    What failed for want of time or memory may have failed because of what else the machine did: it is tried again. A cleaner
+    of disks may have taken some of the shards.
     """
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DataError):
         result: dict[str, Any] = json.loads(RunDirectory(root).result.read_text())
-        if not set(result["failures"]) & _OF_THE_MOMENT:
+        whole = len(VideoSet(root).videos) == result["videos"]
+        if whole and not set(result["failures"]) & _OF_THE_MOMENT:
             return result
     return None
 
 
 def _digest(wanted: PreprocessSettings, listed: Sequence[ListedVideo]) -> str:
     """Name a prepared set by how it is made and of which files; a file is known by its size and time of change."""
-    told: list[Any] = [wanted.content()]
+    told: list[Any] = [wanted.content(), _CODE]
     for video in listed:
         found = os.stat(video.file)
         told.append([video.id, video.label, video.start_s, video.end_s, found.st_size, found.st_mtime_ns])

@@ -138,7 +138,7 @@ def tables_of_the_paper(number: int, lines: Sequence[Line], digest: str, workspa
     same = [line for told, line in before if told == counts[line["dataset"]]]
     together = [*same, *(line for line in lines if line["accuracy"] is not None)]
     shown_ones = {
-        (line["row"], line["protocol"], line["encoder"] if line["row"] == "random" else None): line for line in together
+        (line["row"], line["protocol"], line["representation"] if line["row"] == "random" else None): line for line in together
     }
     differing = _differing([line for line in shown_ones.values() if line["row"] is not None])
     shown, record = paper_table(number, together), table_record(number, together)
@@ -159,6 +159,11 @@ def _differing(lines: Sequence[Line]) -> dict[str, list[str]]:
             values = {str(line[name]) for line in lines if line["protocol"] == protocol and line[name] is not None}
             if len(values) > 1:
                 found.setdefault(name.replace("_", " "), set()).update(values)
+        told = [line["settings"] for line in lines if line["protocol"] == protocol]
+        for name in sorted({name for one in told for name in one}):
+            values = {json.dumps(one.get(name)) for one in told}
+            if len(values) > 1:
+                found[f"{protocol}.{name}"] = values
     return {name: sorted(values) for name, values in found.items()}
 
 
@@ -170,7 +175,7 @@ def _measured(workspace: Workspace) -> list[tuple[str, Line]]:
             document = json.loads(path.read_text())
             told = str(document["dataset"]["digest"])
             lines = [line for line in document["results"] if line["protocol"] != "majority"]
-            rows = [(told, line) for line in lines if {"row", "accuracy", "details", *_ALIKE} <= set(line)]
+            rows = [(told, line) for line in lines if {"row", "accuracy", "details", "settings", *_ALIKE} <= set(line)]
             found.append((path.stat().st_mtime, rows))
         except (OSError, ValueError, KeyError, TypeError):
             continue

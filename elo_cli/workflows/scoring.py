@@ -3,7 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,15 @@ def own_settings(protocol: str, settings: Settings) -> dict[str, Any]:
     return (own_settings(_AS[protocol], settings) if protocol in _AS else {}) | own
 
 
+def told_settings(protocol: str, settings: Settings) -> dict[str, Any]:
+    """Return the settings that a protocol's numbers follow from, as plain JSON."""
+    names = [_AS[protocol], protocol] if protocol in _AS else [protocol]
+    if protocol in _AS and settings.benchmark.low_label.by == "finetune":
+        names[0] = "finetune"
+    sections = [getattr(settings.benchmark, name.replace("-", "_"), None) for name in names]
+    return {key: value for one in sections if one is not None for key, value in one.model_dump(mode="json").items()}
+
+
 def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: LabelledSet, *, unread_train: int) -> SplitScores:
     """Let test videos that cannot be read count as wrong, as no class of theirs is known, and count classes.
 
@@ -208,11 +217,17 @@ def result_line(
         data: the fingerprint of what was looked at: of frames, and of how they were stored.
     """
     given, failed = settings.benchmark, scores if isinstance(scores, str) else None
-    splits = () if isinstance(scores, str) else scores
+    splits: Sequence[SplitScores] = () if isinstance(scores, str) else scores
     accuracies = [each.metrics["accuracy"] for each in splits]
-    common = set.intersection(*(set(each.metrics) for each in splits)) - set(_COUNTS) if splits else set()
     clip = None if like is None else like.clip
     averaged = given.average if protocol in ("linear", "low-label", "finetune") else "features"
+    if one.features is not None or (averaged == "features" and given.clips * given.crops > 1):
+        # Single views were not scored: clip@1 would be video@1 under another name.
+        metrics = [{name: value for name, value in each.metrics.items() if name != "clip_accuracy"} for each in splits]
+        splits = [replace(each, metrics=own) for each, own in zip(splits, metrics, strict=True)]
+    common = set.intersection(*(set(each.metrics) for each in splits)) - set(_COUNTS) if splits else set()
+    if len(splits) > 1:  # what tells how far one split's number may be off says nothing of the mean over splits
+        common = {name for name in common if not name.endswith("_std") and not name.startswith("interval_")}
     return {
         "representation": one.name,
         "row": one.row,
@@ -223,6 +238,7 @@ def result_line(
         "deviation": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "metrics": {name: float(np.mean([each.metrics[name] for each in splits])) for name in sorted(common)},
         "splits": [each.record() for each in splits],
+        "settings": told_settings(protocol, settings),
         "details": _details(splits),
         "missing_videos": len(labelled.missing),
         "unreadable_test_videos": int(sum(each.metrics["unreadable"] for each in splits)),
@@ -248,8 +264,9 @@ def _details(scores: Sequence[SplitScores]) -> dict[str, Any]:
         return {}
     points = []
     for same in zip(*curves, strict=True):
-        runs = [run for point in same for run in point["runs"]]
-        deviation = statistics.stdev(runs) if len(runs) > 1 else None
+        deviations = [point["deviation"] for point in same if point["deviation"] is not None]
+        deviation = statistics.mean(deviations) if len(deviations) == len(same) else None  # over draws, as in each split
         labels = round(statistics.mean(point["labels"] for point in same))  # splits may differ by a few videos
-        points.append({"labels": labels, "accuracy": float(np.mean(runs)), "deviation": deviation})
+        accuracy = float(np.mean([point["accuracy"] for point in same]))
+        points.append({"labels": labels, "accuracy": accuracy, "deviation": deviation})
     return {"curve": points, "by": scores[0].details.get("by")}

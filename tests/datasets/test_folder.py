@@ -89,7 +89,7 @@ def test_stretches_of_one_video_never_stand_on_both_sides(tmp_path: Path) -> Non
 def test_a_film_under_two_names_never_stands_on_both_sides(tmp_path: Path, how: str) -> None:
     for label in "xy":
         for number in range(6):
-            (tmp_path / f"{label}{number}.mp4").write_bytes(f"film {label}{number}".encode())
+            (tmp_path / f"{label}{number}.mp4").write_bytes(f"\0film {label}{number}".encode())
             other = tmp_path / f"{label}{number}-too.mp4"
             if how == "copy":
                 other.write_bytes((tmp_path / f"{label}{number}.mp4").read_bytes())
@@ -110,6 +110,30 @@ def test_a_film_under_two_names_never_stands_on_both_sides(tmp_path: Path, how: 
     )
     assert "12 groups" in refusal(source)
     assert "both sides" in refusal(source)
+
+
+def test_error_pages_instead_of_films_are_no_film(tmp_path: Path) -> None:
+    rows = [f"{label}{number}.mp4,{label},{'test' if number % 2 else 'train'}" for label in "xy" for number in range(4)]
+    for row in rows:
+        (tmp_path / row.split(",")[0]).write_text("<html>404</html>")
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+    assert all(video.group is None for video in folder.find(tmp_path / "list.csv", seed=0).videos)
+
+
+def test_the_word_of_a_list_for_one_stretch_counts_for_the_film(tmp_path: Path) -> None:
+    rows = [f"{label}{film}.mp4,{label},{start},{start + 2},{'g' * (not start)}{film * (not start) or ''}" for label in "xy"
+            for film in range(1, 7) for start in (0, 2)]  # fmt: skip
+    for label in "xy":
+        for film in range(1, 7):
+            (tmp_path / f"{label}{film}.mp4").touch()
+    source = tmp_path / "list.csv"
+    source.write_text("\n".join(["path,label,start,end,group", *rows]) + "\n")
+    for seed in range(5):
+        for split in folder.find(source, seed=seed).splits:
+            films = [{name.partition("#")[0] for name in side} for side in (split.train, split.test)]
+            assert not films[0] & films[1]
+    source.write_text("\n".join(["path,label,start,end,group", *rows, "x1.mp4,x,4,6,other"]) + "\n")
+    assert "1 films stand in several groups: x1.mp4" in refusal(source)
 
 
 def test_clips_of_one_film_of_ucf101_never_stand_on_both_sides(tmp_path: Path) -> None:

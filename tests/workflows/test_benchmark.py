@@ -73,6 +73,17 @@ def test_nothing_is_prepared_or_taken_twice(copy: Path) -> None:
     assert lines_of(copy / "third/result.json")["one", "linear"]["crops"] == 3
 
 
+def test_a_shard_that_is_gone_is_made_again(copy: Path) -> None:
+    before = lines_of(copy / RESULT)
+    shutil.rmtree(copy / "elo/cache/features")
+    shards = sorted(copy.glob("elo/cache/sets/films-*/shards/*.elo")) or sorted(copy.glob("elo/cache/sets/films-*/shards/shard-*"))
+    assert shards
+    shards[0].unlink()
+    assert elo(f"{LINE} --encoder one", copy).exit_code == 0
+    assert lines_of(copy / RESULT) == before
+    assert shards[0].exists()
+
+
 def test_a_changed_video_is_looked_at_again(copy: Path) -> None:
     before = stamps(copy)
     write_coloured(copy / "films/cold/0.mp4", "wood", 99)

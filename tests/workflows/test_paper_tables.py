@@ -110,10 +110,14 @@ def test_table_1_puts_each_result_beside_its_figure() -> None:
 
 def test_the_last_of_several_results_counts_but_random_losses_are_averaged() -> None:
     lines = [line("elo", accuracy=0.1), line("elo", accuracy=0.3)]
-    lines += [line("random", accuracy=value, encoder=sha) for value, sha in ((0.9, "a"), (0.2, "b"), (0.4, "a"), (0.6, "c"))]
+    lines += [
+        line("random", accuracy=value, representation=name) for value, name in ((0.9, "a"), (0.2, "b"), (0.4, "a"), (0.6, "c"))
+    ]
     cells = shown(1, lines)
     assert cells["Evolved Loss - ELo (unsup.)"][2] == "30.0"
-    assert cells["Random Loss (unsup.)"][2] == "40.0 ± 20.0 of 3", "the newer result of encoder a"
+    assert cells["Random Loss (unsup.)"][2] == "40.0 ± 20.0 of 3", (
+        "the newer result of what is called a, another encoder by now or not"
+    )
     assert "of 10" in paper_table(1, lines).note and "Random" not in paper_table(1, lines[:2]).note
     assert shown(1, lines[2:3])["Random Loss (unsup.)"][2] == "90.0 of 1"
     row = next(row for row in table_record(1, lines)["rows"] if row["row"] == "random")
@@ -192,8 +196,8 @@ def test_table_3_breaks_off_many_numbers_of_labels_and_averages_random_losses() 
     assert [row[1] for row in table.rows if row[0] == "measured, hmdb51"] == ["1", "11", "21"]
     assert max(map(len, table.rows)) == 11
     randoms = [
-        line("random", "low-label", encoder="a", details=curve((5, 0.1, 0.5), (9, 0.7, None))),
-        line("random", "low-label", encoder="b", details=curve((5, 0.3, 0.5))),
+        line("random", "low-label", representation="a", details=curve((5, 0.1, 0.5), (9, 0.7, None))),
+        line("random", "low-label", representation="b", details=curve((5, 0.3, 0.5))),
     ]
     found = table_record(3, randoms)["rows"][-1]
     assert found["method"] == "Random Loss (unsup.)" and found["paper"] is None

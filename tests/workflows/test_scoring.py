@@ -124,7 +124,11 @@ def test_a_line_is_the_mean_and_deviation_over_splits(tmp_path: Path) -> None:
     labelled = known_set(tmp_path, {"a": "x", "b": "y"}, ("a",), ("b",))
     curves = [[{"labels": 2, "accuracy": mean, "deviation": None, "runs": [mean]}] for mean in (0.2, 0.6)]
     scores = [
-        SplitScores(name, {"accuracy": value, "clip_accuracy": value / 2, "unreadable": 1.0, **more}, details={"curve": curve})
+        SplitScores(
+            name,
+            {"accuracy": value, "clip_accuracy": value / 2, "unreadable": 1.0, "unread_train_videos": 2.0, **more},
+            details={"curve": curve},
+        )
         for name, value, more, curve in (("1", 0.2, {"odd": 1.0}, curves[0]), ("2", 0.6, {}, curves[1]))
     ]
     line = result_line(Representation("one", digest="ab"), "linear", scores, labelled, None, settings_of("benchmark.crops=3"))
@@ -133,7 +137,9 @@ def test_a_line_is_the_mean_and_deviation_over_splits(tmp_path: Path) -> None:
     assert line["unreadable_test_videos"] == 2 and line["encoder"] == "ab"
     assert (line["crops"], line["average"]) == (None, None)
     assert line["details"]["curve"][0]["accuracy"] == pytest.approx(0.4)
-    longer = SplitScores("3", {"accuracy": 0.4, "unreadable": 0.0}, details={"curve": [*curves[0], *curves[1]]})
+    longer = SplitScores(
+        "3", {"accuracy": 0.4, "unreadable": 0.0, "unread_train_videos": 0.0}, details={"curve": [*curves[0], *curves[1]]}
+    )
     assert result_line(Representation("one"), "low-label", [*scores, longer], labelled, None, settings_of())["details"] == {}
     assert result_line(Representation("one"), "linear", scores[:1], labelled, None, settings_of())["deviation"] is None
     file = Representation("file", features=tmp_path / "f")
