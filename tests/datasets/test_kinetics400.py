@@ -51,6 +51,7 @@ def build(root: Path, *, path: str = "{side}/{label}/{name}.mp4", annotations: s
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A whole copy, as far as miniature counts go."""
     monkeypatch.setattr(kinetics400, "CLASSES", 3)
+    monkeypatch.setattr(kinetics400, "FEWEST", {"train": 9, "val": 6})
     return build(tmp_path / "set")
 
 
@@ -147,6 +148,12 @@ def test_missing_annotations_are_named(small: Path) -> None:
     without = "(without abseiling, driving car, petting animal (not cat))"
     assert f"0 classes are annotated for train, not 3 {without}" in refusal(small).message
     assert "No split of Kinetics-400 has both" in refusal(small, allow_incomplete=True).message
+
+
+def test_annotations_that_break_off_are_named(small: Path) -> None:
+    path = small / "annotations/kinetics-400_val.csv"
+    path.write_text("".join(path.read_text().splitlines(True)[:-1]))
+    assert "5 clips are annotated for val, and every edition has at least 6" in refusal(small).message
 
 
 def test_classes_that_are_not_annotated_are_named(small: Path) -> None:
