@@ -79,8 +79,8 @@ def spread_places(height: int, width: int, crops: int) -> list[Place]:
 def _cut(frames_THWC: np.ndarray, place: Place) -> Tensor:
     """Cut a rectangle out: float32 (T,C,H,W), each channel for itself, as `_resize` takes a quarter longer where they mix."""
     top, left, height, width, flip = place
-    cropped_TCHW = torch.from_numpy(frames_THWC[:, top : top + height, left : left + width]).permute(0, 3, 1, 2)
-    frames_TCHW = cropped_TCHW.to(torch.float32, memory_format=torch.contiguous_format)
+    cropped_THWC = np.require(frames_THWC[:, top : top + height, left : left + width], requirements="W")
+    frames_TCHW = torch.from_numpy(cropped_THWC).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
     return frames_TCHW.flip(3) if flip else frames_TCHW
 
 

@@ -150,8 +150,7 @@ def _measured(row: str | None, lines: Sequence[Line]) -> Record | None:
 
 
 def _newest_of_each(lines: Iterable[Line]) -> list[Line]:
-    """Return the last line of each name: a row that was trained anew is another encoder under the same one."""
-    return list({line["representation"]: line for line in lines}.values())
+    return list({line["representation"]: line for line in lines}.values())  # what is trained anew is another encoder
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
