@@ -27,7 +27,8 @@ def evaluate(train: Features, test: Features, *, seed: int, clusters: int | None
         runs: how many k-means runs are averaged.
 
     Returns:
-        Means over runs, larger is better, in [0, 1], and with `_std` deviations over runs:
+        Means over runs, larger is better, in [0, 1], and with `_std` deviations over several runs
+        (but of the accuracy per class):
         `accuracy` (clusters carry the majority label of their TRAINING rows), `accuracy_per_class`
         (its mean over test classes), `nmi` (normalised mutual information of clusters and test labels),
         and, as upper bounds that name clusters by looking at the test labels, `hungarian` (one

@@ -13,7 +13,6 @@ from elo_cli import dist
 from elo_cli.core.errors import DataError
 from elo_cli.core.settings import PreprocessSettings
 from elo_cli.data.listing import ListedVideo
-from elo_cli.data.video_set import VideoSet
 from elo_cli.run.directory import RunDirectory
 from elo_cli.workflows.events import Watch
 from elo_cli.workflows.material import Material, open_material
@@ -51,36 +50,41 @@ class PreparedSets:
         root = self.cache / "sets" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}-{_digest(wanted, listed)}"
         if root in self._opened:
             return self._opened[root]
+        material: Material | None = None
         if not dist.rank():
-            result = _finished(root)
-            if result is None:
+            found = _finished(root)
+            if found is None:
                 with in_turn(root, self.watch):
-                    result = _finished(root) or _packed(root, listed, wanted, source, self.watch)
+                    found = _finished(root) or _packed(root, listed, wanted, source, self.watch)
+            result, material = found
             if result["failed"]:
                 told = f"{result['failed']} of {len(listed)} videos could not be used; {root / 'failures.jsonl'} says why."
                 self.watch.warn(told)
         dist.after_first(f"set {root}")
-        self._opened[root] = open_material(root)
+        self._opened[root] = material or open_material(root)
         return self._opened[root]
 
 
-def _packed(root: Path, listed: Sequence[ListedVideo], wanted: PreprocessSettings, source: str, watch: Watch) -> dict[str, Any]:
-    """Preprocess what is missing, and return the counts."""
+def _packed(
+    root: Path, listed: Sequence[ListedVideo], wanted: PreprocessSettings, source: str, watch: Watch
+) -> tuple[dict[str, Any], Material]:
+    """Preprocess what is missing, and return the counts and the set."""
     result, _ = pack_videos(root, listed, wanted, source, retry=RunDirectory(root).result.exists(), watch=watch)
-    return result
+    return result, open_material(root)
 
 
-def _finished(root: Path) -> dict[str, Any] | None:
-    """Return the counts of a set that is done and all there, which nobody needs to own; None where there is anything to do.
+def _finished(root: Path) -> tuple[dict[str, Any], Material] | None:
+    """Return the counts of a set that is done and all there, and the set; None where there is anything to do.
 
     What failed for want of time or memory may have failed because of what else the machine did: it is tried again. A cleaner
     of disks may have taken some of the shards.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DataError):
         result: dict[str, Any] = json.loads(RunDirectory(root).result.read_text())
-        whole = len(VideoSet(root).videos) == result["videos"]
-        if whole and not set(result["failures"]) & _OF_THE_MOMENT:
-            return result
+        if not set(result["failures"]) & _OF_THE_MOMENT:
+            material = open_material(root)
+            if len(material.videos.videos) == result["videos"]:
+                return result, material
     return None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from elo_cli.core.errors import DataError, UsageError
 from elo_cli.core.features import Features
+from elo_cli.core.section import Section
 from elo_cli.core.seeds import derive
 from elo_cli.core.settings import Settings
 from elo_cli.datasets import LabelledSet, Split
@@ -118,18 +119,20 @@ def check_episodes(labelled: LabelledSet, settings: Settings) -> None:
 
 def own_settings(protocol: str, settings: Settings) -> dict[str, Any]:
     """Return the section of `benchmark` that has a protocol's name, as keywords, and that of the protocol it does as."""
-    section = getattr(settings.benchmark, protocol.replace("-", "_"), None)
-    own = {} if section is None else section.model_dump(exclude={"by"})
-    return (own_settings(_AS[protocol], settings) if protocol in _AS else {}) | own
+    return {key: value for one in _sections(protocol, settings) for key, value in one.model_dump(exclude={"by"}).items()}
 
 
 def told_settings(protocol: str, settings: Settings) -> dict[str, Any]:
     """Return the settings that a protocol's numbers follow from, as plain JSON."""
-    names = [_AS[protocol], protocol] if protocol in _AS else [protocol]
-    if protocol in _AS and settings.benchmark.low_label.by == "finetune":
-        names[0] = "finetune"
-    sections = [getattr(settings.benchmark, name.replace("-", "_"), None) for name in names]
-    return {key: value for one in sections if one is not None for key, value in one.model_dump(mode="json").items()}
+    return {key: value for one in _sections(protocol, settings) for key, value in one.model_dump(mode="json").items()}
+
+
+def _sections(protocol: str, settings: Settings) -> list[Section]:
+    names = [protocol]
+    if protocol in _AS:
+        names.insert(0, "finetune" if settings.benchmark.low_label.by == "finetune" else _AS[protocol])
+    found = (getattr(settings.benchmark, name.replace("-", "_"), None) for name in names)
+    return [one for one in found if one is not None]
 
 
 def counted(scores: Scores, ids: Sequence[str], split: Split, labelled: LabelledSet, *, unread_train: int) -> SplitScores:
