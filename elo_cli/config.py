@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from elo_cli.core.errors import UsageError
+from elo_cli.core.methods import METHODS
+from elo_cli.core.schema_words import allowed
 from elo_cli.core.settings import Settings
 from elo_cli.core.shelf import suggest
 from elo_cli.core.strict_yaml import load_yaml
@@ -156,6 +158,11 @@ def _build(layers: Sequence[_Layer]) -> Settings:
         for key, value in _check_keys(values, source):
             flat[key] = value
             sources[key] = source
+    name = flat.get("method")
+    if isinstance(name, str) and name in METHODS:  # what is said anywhere goes before what a method takes for itself
+        for key, value in _check_keys(METHODS[name].settings, f"method {name}"):
+            if flat.setdefault(key, value) is value:
+                sources.setdefault(key, f"method {name}")
     nested: dict[str, Any] = {}
     for key, value in flat.items():
         *sections, last = key.split(".")
@@ -216,7 +223,7 @@ def _value_error(error: ValidationError, flat: Mapping[str, Any], sources: Mappi
         key = next(key for key in keys if key in _leaves() or key in _sections())
         if key in _leaves():
             place = f" ({sources[key]})" if key in sources else ""
-            lines[key] = f"{key} is {_show(flat.get(key))}{place}, but must be {_allowed(_leaves()[key])}."
+            lines[key] = f"{key} is {_show(flat.get(key))}{place}, but must be {allowed(_leaves()[key])}."
         else:  # a rule over several settings of a group
             places = {sources[known]: None for known in sources if known.startswith(key + ".")}
             reason = str(item.get("ctx", {}).get("error", item["msg"]))
@@ -226,33 +233,6 @@ def _value_error(error: ValidationError, flat: Mapping[str, Any], sources: Mappi
     [(key, line)] = lines.items()
     meaning = schema_keys().get(key, "")
     return UsageError(line, hint=f"{key}: {meaning}." if meaning else "")
-
-
-def _allowed(schema: Mapping[str, Any]) -> str:
-    """Say in words what a JSON schema allows."""
-    if "anyOf" in schema:
-        return " or ".join(_allowed(part) for part in schema["anyOf"])
-    if "const" in schema:
-        return str(schema["const"])
-    if "enum" in schema:
-        return "one of " + ", ".join(str(value) for value in schema["enum"])
-    kind = schema.get("type")
-    if kind == "array" and "prefixItems" in schema:
-        return f"a list of {len(schema['prefixItems'])} values, each {_allowed(schema['prefixItems'][0])}"
-    if kind == "array":
-        return f"a list, each {_allowed(schema['items'])}" + (", at least one" if schema.get("minItems") else "")
-    words = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "null"}
-    return words.get(str(kind), "text") + _bounds(schema)
-
-
-def _bounds(schema: Mapping[str, Any]) -> str:
-    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    bounds = [
-        f"{word} {int(schema[name]) if schema[name] % 1 == 0 else schema[name]}" for name, word in words.items() if name in schema
-    ]
-    if schema.get("minLength"):
-        bounds.append("not empty")
-    return ", " + " and ".join(bounds) if bounds else ""
 
 
 def _show(value: object) -> str:

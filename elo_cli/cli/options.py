@@ -83,11 +83,18 @@ def _measure_words() -> Iterable[tuple[str, str]]:
     return [(name, "") for name in SHELF.names()]
 
 
+def _method_words() -> Iterable[tuple[str, str]]:
+    from elo_cli.core.methods import METHOD_NAMES
+
+    return [(name, "") for name in METHOD_NAMES]
+
+
 complete_preset = _matching(_preset_words)
 complete_setting = _matching(_setting_words)
 complete_strategy = _matching(_strategy_words)
 complete_dataset = _matching(_dataset_words)
 complete_protocol = _matching(_protocol_words)
+complete_method = _matching(_method_words)
 complete_measure = _matching(_measure_words)
 
 Data = Annotated[

@@ -14,17 +14,24 @@ from elo_cli.core.weights import Term
 if TYPE_CHECKING:
     from torch import Tensor
 
-Modality = Literal["rgb", "grey", "flow", "audio"]
-MODALITIES: tuple[Modality, ...] = ("rgb", "grey", "flow", "audio")
-CHANNELS: dict[str, int] = {"rgb": 3, "grey": 1, "flow": 2, "audio": 1}
+Modality = Literal["rgb", "grey", "flow", "audio", "motion"]
+MODALITIES: tuple[Modality, ...] = ("rgb", "grey", "flow", "audio", "motion")
 
-# Where in its segment a window of frames lies: the clip itself, the frames right after it, and
-# another stretch of the same length that does not overlap the clip.
-Window = Literal["clip", "future", "shifted"]
+# What an encoder sees of each. Of motion the loader brings flow, whose edges are drawn on the device.
+CHANNELS: dict[str, int] = {"rgb": 3, "grey": 1, "flow": 2, "audio": 1, "motion": 3}
+
+# Where a window of frames lies: the clip itself, the frames right after it, another stretch of the
+# same length that does not overlap the clip, and another clip of the same video, some seconds from it,
+# with a crop and a look of its own. All but the last are in one segment.
+Window = Literal["clip", "future", "shifted", "paired"]
 
 # What a view does to its window. Reversed flow is the flow of the reversed video, so the loader
-# brings it ("backward"); the other forms are made from the window itself.
-Form = Literal["clean", "shuffled", "reversed", "shifted"]
+# brings it ("backward"); the other forms are made from the window itself. A query is the clean clip
+# through its encoder and a projection head, a key the other clip of a pair through momentum copies of
+# both, without a gradient.
+Form = Literal["clean", "shuffled", "reversed", "shifted", "query", "key"]
+
+_WINDOWS: dict[Form, Window] = {"shifted": "shifted", "key": "paired"}  # of the other forms it is the clip
 
 
 def modality_names(term: Term) -> tuple[Modality, ...]:
@@ -56,8 +63,7 @@ class View(NamedTuple):
     @property
     def source(self) -> Source:
         """The loader's part in this view."""
-        window: Window = "shifted" if self.form == "shifted" else "clip"
-        return Source(self.modality, window, self.modality == "flow" and self.form == "reversed")
+        return Source(self.modality, _WINDOWS.get(self.form, "clip"), self.modality == "flow" and self.form == "reversed")
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,8 @@ class ClipBatch:
     Attributes:
         inputs: for each source its tensor: `rgb` (B,3,T,H,W) and `grey` (B,1,T,H,W) of zero mean
             and about unit variance, `flow` (B,2,T,H,W) in hundredths of the clip's side for each
-            stored frame, `audio` (B,1,F,T') log-mel of zero mean and about unit variance.
+            stored frame, `audio` (B,1,F,T') log-mel of zero mean and about unit variance, `motion`
+            (B,2,T″,H,W) flow of as many frames as `clip.motion` says.
         present: for each source whether a clip has it, (B,) bool; absent clips are zeros.
         ids: the id of each clip's video.
         video_B: the number of each clip's video in its set.

@@ -11,11 +11,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from elo_cli.core.benchmark_settings import BenchmarkSettings
+from elo_cli.core.methods import MethodName
 from elo_cli.core.search_settings import FitnessSettings, ProxySearchSettings, SearchSettings
 from elo_cli.core.section import Names, Section, Workers
 from elo_cli.core.train_settings import TrainSettings
 
-Modalities = Annotated[tuple[Literal["rgb", "grey", "flow", "audio"], ...], Field(strict=False, min_length=1)]
+Modalities = Annotated[tuple[Literal["rgb", "grey", "flow", "audio", "motion"], ...], Field(strict=False, min_length=1)]
 FlowName = Literal["none", "dis-ultrafast", "dis-fast", "dis-medium", "farneback", "tv-l1", "raft", "motion-vectors"]
 
 
@@ -107,6 +108,16 @@ class SpecAugmentSettings(Section):
     mels: float = Field(0.2, ge=0, le=1, description="largest share of the mel bands that one stripe covers")
 
 
+class ContrastSettings(Section):
+    """Contrast with momentum encoders and a queue of negatives; the values are MoDist's."""
+
+    temperature: float = Field(0.1, gt=0, description="temperature of InfoNCE")
+    queue: int = Field(65_536, ge=1, description="keys of earlier clips that each term keeps as negatives")
+    momentum: float = Field(0.999, ge=0, lt=1, description="what a momentum encoder keeps of itself at each step")
+    hidden: int = Field(2048, ge=1, description="units of the projection head's hidden layer")
+    dimension: int = Field(128, ge=2, description="dimension of queries and keys")
+
+
 class ObjectiveSettings(Section):
     """Which terms exist and the form of their losses (Eq. 1, 2, 6, 7, 8)."""
 
@@ -123,6 +134,7 @@ class ObjectiveSettings(Section):
     spec_augment: SpecAugmentSettings = SpecAugmentSettings()  # type: ignore[call-arg]
     cluster: ClusterSettings = ClusterSettings()  # type: ignore[call-arg]
     aggregate: AggregationSettings = AggregationSettings()  # type: ignore[call-arg]
+    contrast: ContrastSettings = ContrastSettings()  # type: ignore[call-arg]
     distill_sites: tuple[Literal[1, 2, 3, 4], ...] = Field(
         (1, 2, 3, 4), strict=False, description="stages that distillation acts on"
     )
@@ -164,6 +176,9 @@ class Settings(Section):
     """All settings of elo."""
 
     seed: int = Field(0, ge=0, lt=2**63, description="every random choice follows from it")
+    method: MethodName = Field(
+        "elo", description="what elo pretrain trains: elo, a loss that is found or named; modist; contrastive"
+    )
     workspace: str = Field("elo", min_length=1, description="folder under the working directory that holds data and runs")
     preprocess: PreprocessSettings = PreprocessSettings()  # type: ignore[call-arg]
     objective: ObjectiveSettings = ObjectiveSettings()  # type: ignore[call-arg]

@@ -1,6 +1,6 @@
 """The settings of one training: its clips, its networks, its steps; part of `elo_cli.core.settings`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,17 @@ class AugmentSettings(Section):
         return self
 
 
+class MotionSettings(Section):
+    """The frames that the motion pathway sees; it sees the edges of their flow."""
+
+    frames: Annotated[int, Field(ge=2, le=256)] | None = Field(
+        None, description="frames of flow (MoDist: 16); null: as many as the clip has"
+    )
+    stride: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None, description="stored frames from one to the next (MoDist: 4); null: as the clip"
+    )
+
+
 class ClipSettings(Section):
     """What training draws from a segment."""
 
@@ -45,6 +56,10 @@ class ClipSettings(Section):
         (1.0, 1.0), strict=False, description="least and largest width of a crop for each unit of its height"
     )
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring a clip left to right")
+    motion: MotionSettings = MotionSettings()  # type: ignore[call-arg]
+    pair_seconds: tuple[float, float] = Field(
+        (0.5, 10.0), strict=False, description="seconds between the beginnings of the two clips that contrast pairs"
+    )
     augment: AugmentSettings = AugmentSettings()  # type: ignore[call-arg]
 
     @model_validator(mode="after")
@@ -53,12 +68,32 @@ class ClipSettings(Section):
             raise ValueError("crop_area must be two numbers with 0 < smaller <= larger <= 1")
         if not 0.1 <= self.crop_aspect[0] <= self.crop_aspect[1] <= 10:
             raise ValueError("crop_aspect must be two numbers with 0.1 <= smaller <= larger <= 10")
+        if not 0 <= self.pair_seconds[0] <= self.pair_seconds[1] <= 86_400:
+            raise ValueError("pair_seconds must be two numbers with 0 <= smaller <= larger <= 86400")
         return self
 
     @property
     def span(self) -> int:
         """Stored frames from the first to the last frame of a clip, both counted."""
         return (self.frames - 1) * self.stride + 1
+
+    @property
+    def reach(self) -> int:
+        """Stored frames that a clip needs with what the motion pathway sees of it."""
+        frames, stride = self.timing("motion", "clip")
+        return max(self.span, (frames - 1) * stride + 1)
+
+    @property
+    def extent(self) -> int:
+        """Stored frames from the beginning of a clip to where its next frame would come, in every modality."""
+        frames, stride = self.timing("motion", "clip")
+        return max(self.frames * self.stride, frames * stride)
+
+    def timing(self, modality: str, window: str) -> tuple[int, int]:
+        """Return how many frames of a modality a window has, and how many stored frames lie from one to the next."""
+        if modality == "motion":
+            return self.motion.frames or self.frames, self.motion.stride or self.stride
+        return self.future if window == "future" else self.frames, self.stride
 
 
 class EncoderSettings(Section):

@@ -30,11 +30,11 @@ class ClipReader:
         """Read one source; None where the segment does not have it."""
         record, size = segment.record, self.clip.size
         shard = self.shards[segment.shard]
-        count = self.clip.future if source.window == "future" else self.clip.frames
+        count, stride = self.clip.timing(source.modality, source.window)
         if source.modality == "audio":
             if not record.audio_frames:
                 return None
-            first, length = self.rates.audio_frames(start) if start else 0, self.rates.audio_frames(count * self.clip.stride)
+            first, length = self.rates.audio_frames(start) if start else 0, self.rates.audio_frames(count * stride)
             missing = max(0, first + length - record.audio_frames)
             if missing > 2:  # more than rounding: the sound ends before the clip, and padding would tell its direction
                 return None
@@ -42,14 +42,15 @@ class ClipReader:
             stored = shard.read(segment.index, "audio", first, min(first + length, record.audio_frames))
             silent = stored.min() == stored.max()  # where the sound has not begun, or has ended
             return None if silent else transforms.audio(stored, length)
-        if source.modality == "flow" and not record.flow:
+        moving = source.modality in ("flow", "motion")
+        if moving and not record.flow:
             return None
-        chosen = np.minimum(np.arange(count) * self.clip.stride, record.frames - 1 - start)
-        name = {"flow": "flow_backward" if source.backward else "flow"}.get(source.modality, "rgb")
+        chosen = np.minimum(np.arange(count) * stride, record.frames - 1 - start)
+        name = ("flow_backward" if source.backward else "flow") if moving else "rgb"
         stop = start + int(chosen[-1]) + 1
-        step = self.clip.stride if chosen[-1] == (count - 1) * self.clip.stride else 1  # only what the clip shows is read
+        step = stride if chosen[-1] == (count - 1) * stride else 1  # only what the clip shows is read
         frames_THWC = shard.read(segment.index, name, start, stop, step)[chosen // step]
-        if source.modality == "flow":
+        if moving:
             scale_T = shard.read(segment.index, "flow_scale", start, stop, step)[chosen // step, int(source.backward)]
             return transforms.flow(frames_THWC, scale_T, place, size)
         clip_CTHW = transforms.rgb(frames_THWC, place, size, look)
@@ -58,15 +59,15 @@ class ClipReader:
 
 def source_shape(source: Source, clip: ClipSettings, rates: StoredRates) -> tuple[int, ...]:
     """The shape of one clip of a source, without the batch."""
-    count = clip.future if source.window == "future" else clip.frames
+    count, stride = clip.timing(source.modality, source.window)
     if source.modality == "audio":
-        return (1, rates.mels, rates.audio_frames(count * clip.stride))
-    return (CHANNELS[source.modality], count, clip.size, clip.size)
+        return (1, rates.mels, rates.audio_frames(count * stride))
+    return (CHANNELS["flow" if source.modality == "motion" else source.modality], count, clip.size, clip.size)
 
 
 def source_shapes(clip: ClipSettings, rates: StoredRates) -> dict[Source, tuple[int, ...]]:
     """The shape of every source that a term may ask for."""
-    windows: tuple[Window, ...] = ("clip", "future", "shifted")
+    windows: tuple[Window, ...] = ("clip", "future", "shifted", "paired")
     sources = [Source(name, window) for name in MODALITIES for window in windows]
     return {source: source_shape(source, clip, rates) for source in [*sources, Source("flow", "clip", True)]}
 
@@ -90,18 +91,16 @@ class _Clips(Dataset[ClipBatch]):
         return ClipBatch(inputs, present, ids, video_B, self.rank * size, self.world * size)
 
     def _clip(self, choice: ClipChoice) -> dict[Source, Tensor | None]:
-        record, clip = choice.segment.record, self.reader.clip
-        place = transforms.training_place(choice.place, record.height, record.width, clip)
         read: dict[Source, Tensor | None] = {}
-        for source in self.sources:
-            start = choice.starts.get(source.window)
-            same = read.get(Source("rgb", source.window))
-            if start is None:
-                read[source] = None
-            elif source.modality == "grey" and same is not None:
-                read[source] = transforms.grey(same)
-            else:
-                read[source] = self.reader.read(choice.segment, source, start, place, choice.look)
+        for shot in choice.shots:
+            record = shot.segment.record
+            place = transforms.training_place(shot.place, record.height, record.width, self.reader.clip)
+            for source in (source for source in self.sources if source.window in shot.starts):
+                same = read.get(Source("rgb", source.window))
+                if source.modality == "grey" and same is not None:
+                    read[source] = transforms.grey(same)
+                else:
+                    read[source] = self.reader.read(shot.segment, source, shot.starts[source.window], place, shot.look)
         return read
 
 

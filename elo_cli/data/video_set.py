@@ -26,7 +26,7 @@ OPEN = 128
 
 _NUMBERS = ("shard", "index", "frames", "height", "width", "flow", "audio_frames")  # of a segment
 _OWN = itemgetter(*_NUMBERS[2:])
-_CARRIED = {"rgb": "frames", "grey": "frames", "flow": "flow", "audio": "audio_frames"}
+_CARRIED = {"rgb": "frames", "grey": "frames", "flow": "flow", "audio": "audio_frames", "motion": "flow"}
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _cost(term: Term, parts: Parts, passes: Mapping[str, float]) -> TermCost:
 
 def _zeros(view: View, parts: Parts) -> Encoding:
     first, second, third, fourth = (_nothing(*shape) for shape in parts.stages[view.modality])
-    return Encoding((first, second, third, fourth), _nothing(parts.dimension(view.modality)))
+    return Encoding((first, second, third, fourth), _nothing(parts.vector(view)))
 
 
 def _nothing(*shape: int) -> Tensor:

@@ -157,6 +157,7 @@ class Training(Generic[Trained]):
             norm = torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.clip_norm or math.inf)
             if torch.isfinite(norm):
                 self.optimizer.step()
+                self.objective.after_step()
             else:
                 skipped.append("the gradient")
         if skipped:

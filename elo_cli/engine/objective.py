@@ -26,6 +26,7 @@ from elo_cli.engine.trainee import LossReport, Trainee
 from elo_cli.engine.views import forms_of, make_view
 from elo_cli.nets.blocks import Encoding
 from elo_cli.nets.decoding import Decoding
+from elo_cli.nets.momentum import Follower, projection_head
 from elo_cli.nets.norms import synchronise
 from elo_cli.nets.term import Parts, TermLoss
 from elo_cli.tasks import build_term
@@ -43,7 +44,7 @@ def build_encoder(modality: str, settings: EncoderSettings, seed: int) -> nn.Mod
 def stage_shapes(modality: str, settings: EncoderSettings, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of an encoder's stages for an input of this shape, without the batch; takes no memory."""
     with torch.device("meta"), torch.no_grad():
-        stages = build_encoder(modality, settings, 0).eval()(torch.zeros(1, *shape)).stages
+        stages = build_encoder(modality, settings, 0).eval()(torch.zeros(1, CHANNELS[modality], *shape[1:])).stages
     return tuple(tuple(stage.shape[1:]) for stage in stages)
 
 
@@ -94,6 +95,7 @@ class Objective(Trainee):
         encoded = {"rgb"} | {view.modality for view in self.views}
         self.together = together and dist.world() > 1
         self.encoders = nn.ModuleDict({name: build_encoder(name, encoders, seed) for name in read if name in encoded})
+        self._build_pathways(parts)
         if self.together:
             synchronise(self.encoders)
         self.losses = nn.ModuleDict(losses)
@@ -101,12 +103,29 @@ class Objective(Trainee):
         # The value of each term at the first step, by which it is divided where the settings say so.
         self.register_buffer("initial", torch.zeros(len(self.terms)))
 
+    def _build_pathways(self, parts: Parts) -> None:
+        """Build what contrast needs of a modality: the head of its queries, and momentum copies of head and encoder for keys."""
+        form = parts.settings.contrast
+        contrasted = [name for name in self.encoders if {View(name, "query"), View(name, "key")} & self.views]  # type: ignore[arg-type]
+        self.heads = nn.ModuleDict({name: _build_head(name, parts) for name in contrasted})
+        keyed = [name for name in contrasted if View(name, "key") in self.views]  # type: ignore[arg-type]
+        self.key_encoders = nn.ModuleDict({name: Follower(self.encoders[name], form.momentum) for name in keyed})
+        self.key_heads = nn.ModuleDict({name: Follower(self.heads[name], form.momentum) for name in keyed})
+
+    def after_step(self) -> None:
+        """Let the momentum copies follow."""
+        for followers, leaders in ((self.key_encoders, self.encoders), (self.key_heads, self.heads)):
+            for name, follower in followers.items():
+                assert isinstance(follower, Follower)
+                follower.follow(leaders[name])
+
     def forward(self, batch: ClipBatch, step: int) -> LossReport:
         """Return the weighted loss of one batch."""
         few, encodable = self._encodable(batch)
         encoded: dict[View, Encoding] = {}
         for name, encoder in _named(self.encoders):
             encoded |= self._encode(name, encoder, encodable, few, step)
+            encoded |= self._project(name, encoded, batch, step)
         # What cannot be encoded is missing to the terms that encode it, not to those that only compare with it.
         parts = {
             str(term): loss(encoded, encodable if few & {view.source for view in loss.views} else batch).float()
@@ -144,7 +163,7 @@ class Objective(Trainee):
 
     def _encodable(self, batch: ClipBatch) -> tuple[set[Source], ClipBatch]:
         """Mask what is to be encoded but only one clip of the batch has: batch norm needs two."""
-        sources = sorted({view.source for view in self.views})
+        sources = sorted({view.source for view in self.views if view.form != "key"})
         count_S = torch.stack([batch.present[source].sum() for source in sources])
         count_S = dist.total(count_S) if self.together else count_S
         few = {source for source, count in zip(sources, count_S.tolist(), strict=True) if count < 2}
@@ -170,6 +189,18 @@ class Objective(Trainee):
         size = len(batch.ids)
         return {view: encoding.rows(number * size, (number + 1) * size) for number, view in enumerate(views)}
 
+    def _project(self, name: Modality, encoded: Mapping[View, Encoding], batch: ClipBatch, step: int) -> dict[View, Encoding]:
+        """Return the queries and keys of a modality that terms read, each with its projection in the place of x_m."""
+        made: dict[View, Encoding] = {}
+        query, key = View(name, "query"), View(name, "key")
+        if query in self.views:
+            encoding = encoded[View(name)]
+            made[query] = encoding._replace(vector_BD=self.heads[name](encoding.vector_BD))
+        if key in self.views:
+            encoding = self.key_encoders[name](make_view(batch, key, self.seed, step))
+            made[key] = encoding._replace(vector_BD=self.key_heads[name](encoding.vector_BD))
+        return made
+
     def _spread(self, name: Modality, encoding: Encoding | None, present_N: Tensor) -> Encoding:
         """Put the rows of an encoding where the mask is true; the others are zero."""
         rows: list[Tensor] = []
@@ -193,6 +224,13 @@ def _named(encoders: nn.ModuleDict) -> list[tuple[Modality, nn.Module]]:
 
 def _key(term: Term) -> str:
     return str(term).replace(".", "/")  # a module's name may not hold a dot
+
+
+def _build_head(name: str, parts: Parts) -> nn.Module:
+    form = parts.settings.contrast
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(parts.seed, "head", name))
+        return projection_head(parts.dimension(name), form.hidden, form.dimension)
 
 
 def _build(term: Term, parts: Parts, seed: int) -> TermLoss:

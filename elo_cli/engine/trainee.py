@@ -38,3 +38,6 @@ class Trainee(nn.Module):
     """
 
     encoders: nn.ModuleDict
+
+    def after_step(self) -> None:
+        """Do what follows each step of the optimiser; nothing, unless networks follow others."""

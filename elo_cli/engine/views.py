@@ -4,16 +4,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elo_cli.core.clip import ClipBatch, Form, View
+from elo_cli.core.clip import ClipBatch, Form, Modality, View
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.settings import SpecAugmentSettings
+from elo_cli.engine.edges import flow_edges
 
 # Sound is shuffled in as many pieces as this, so that pieces are as long as a few video frames.
 _AUDIO_PIECES = 8
 
 
 def make_view(batch: ClipBatch, view: View, seed: int, step: int, stripes: SpecAugmentSettings | None = None) -> Tensor:
-    """Return the tensor of a view, of the shape of its source.
+    """Return the tensor of a view, of the shape of its source; of motion it has three channels.
 
     Shuffling draws one order for each clip of the whole batch, of all ranks, from (seed, step), the same for every
     modality that has as many pieces. Stripes, if given, cover parts of what the
@@ -29,6 +30,8 @@ def make_view(batch: ClipBatch, view: View, seed: int, step: int, stripes: SpecA
 
 def _make(batch: ClipBatch, view: View, seed: int, step: int) -> Tensor:
     clean = batch.inputs[view.source]
+    if view.modality == "motion":
+        clean = flow_edges(clean)
     if view.form == "reversed":
         return clean.flip(_time_axis(view))
     if view.form == "shuffled":
@@ -84,7 +87,8 @@ def _permute(clean: Tensor, orders_BP: np.ndarray, axis: int) -> Tensor:
     return permuted.contiguous(memory_format=torch.channels_last_3d) if last else permuted
 
 
-def forms_of(views: frozenset[View], modality: str) -> list[View]:
-    """List the views of one modality in a fixed order, the clean one first."""
+def forms_of(views: frozenset[View], modality: Modality) -> list[View]:
+    """List what the encoder of a modality sees of its views, in a fixed order, the clean one first; keys are not its own."""
     rank: dict[Form, int] = {"clean": 0, "shuffled": 1, "reversed": 2, "shifted": 3}
-    return sorted((view for view in views if view.modality == modality), key=lambda view: rank[view.form])
+    encoded = {View(modality) if view.form == "query" else view for view in views if view.modality == modality}
+    return sorted((view for view in encoded if view.form != "key"), key=lambda view: rank[view.form])

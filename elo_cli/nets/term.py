@@ -35,6 +35,10 @@ class Parts:
         """The dimension D of x_m."""
         return self.stages[modality][-1][0]
 
+    def vector(self, view: View) -> int:
+        """The dimension of what is encoded of a view: that of x_m, or of what contrast projects it to."""
+        return self.settings.contrast.dimension if view.form in ("query", "key") else self.dimension(view.modality)
+
 
 class TermLoss(nn.Module):
     """The loss of one term.

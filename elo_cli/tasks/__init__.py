@@ -3,6 +3,8 @@
 Each file has two functions:
     `terms(modalities, sites) -> list[Term]`   the terms that the task offers on these modalities;
     `build(term, parts) -> TermLoss`           the module of one term.
+Of the modality `motion`, edges of flow at a pace of their own, only a file is told that says `SEES_MOTION = True`: it is no
+modality of the paper, and nothing can be decoded into it or is reversed with it.
 To add a task, add a file; other packages add theirs through the entry-point group `elo_cli.tasks`.
 """
 
@@ -52,7 +54,9 @@ def _offered(name: str, modalities: Sequence[str], sites: Sequence[int]) -> list
     """
     listed: list[Term] = []
     try:
-        listed += [*SHELF.take(name).terms(modalities, sites)]
+        task = SHELF.take(name)
+        told = modalities if getattr(task, "SEES_MOTION", False) else [each for each in modalities if each != "motion"]
+        listed += [*task.terms(told, sites)]
         wrong = [_fault(term, name, modalities) for term in listed]
     except EloError:
         raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elo_cli.core.errors import EloError, UsageError
+from elo_cli.core.methods import METHODS, MethodName
 from elo_cli.core.seeds import numpy_generator
 from elo_cli.core.settings import Settings
 from elo_cli.core.shelf import suggest
@@ -42,13 +43,15 @@ def choose_loss(settings: Settings, loss: str | None, terms: tuple[Term, ...]) -
         settings: where the workspace is, and the seed of what is drawn.
         loss: a file; `uniform`, weight 1 for every term; `random` or `random:N`, the N-th of the losses whose weights are drawn
             uniformly from [0, 1], N from 0; a pattern of terms, such as `rgb.shuffle` or `*.embed`: weight 1 for these and 0
-            for the others; or None for the best loss of the newest search.
+            for the others; or None for that of the method, which for `elo` is the best loss of the newest search.
         terms: those that the preprocessed set can serve.
 
     Raises:
         DataError: there is no search, and none is named.
         UsageError: there is no such loss, or it does not fit the terms.
     """
+    if loss is None and settings.method != "elo":
+        return ChosenLoss(_of_method(settings.method, terms))
     if loss == "uniform":
         return ChosenLoss(LossWeights.uniform(terms))
     drawn = None if loss is None else _RANDOM.fullmatch(loss)
@@ -61,6 +64,19 @@ def choose_loss(settings: Settings, loss: str | None, terms: tuple[Term, ...]) -
     path = Path(loss) if loss is not None else Workspace(Path(settings.workspace)).best_loss()
     search = search_of(path)
     return ChosenLoss(read_loss(path, terms), {} if search is None else {"search": search})
+
+
+def _of_method(method: MethodName, terms: tuple[Term, ...]) -> LossWeights:
+    """Weigh the terms of a method 1, and the others 0."""
+    wanted, known = METHODS[method].terms, {str(term) for term in terms}
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise UsageError(
+            f"The method {method} needs {', '.join(missing)}, which these settings or the preprocessed set do not have.",
+            hint="Motion is made from flow: preprocess with preprocess.flow. objective.modalities must hold rgb and motion, and"
+            " objective.terms *.contrast, as they do where nothing sets them.",
+        )
+    return LossWeights({term: float(str(term) in wanted) for term in terms})
 
 
 def _alone(pattern: str, terms: tuple[Term, ...]) -> LossWeights:

@@ -109,7 +109,7 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     weights = chosen.weights
     dump = settings.model_dump(mode="json")
     numbers = held_out(settings, material.videos)
-    stored = {key: dump[key] for key in ("seed", "objective", "pretrain", "monitor", "machine")}
+    stored = {key: dump[key] for key in ("seed", "method", "objective", "pretrain", "monitor", "machine")}
     stored |= {"loss": weights.to_names(), "data": material.fingerprint, "computed": precision.describe()}
     stored |= {"held_out": len(numbers)}
     if len(numbers):  # what the looks, and so the best of them, depend on
@@ -196,7 +196,7 @@ def _card(training: Training[Objective], settings: Settings, material: Material,
     given, extent = settings.pretrain, training.extent()
     origin = {
         "elo": __version__,
-        "method": "elo",
+        "method": settings.method,
         "loss": chosen.weights.to_names(),
         **chosen.origin,
         "steps": given.steps,
