@@ -123,7 +123,7 @@ def test_a_wrong_key_names_the_nearest(assignment: str, message: str, hint: str,
         ("preprocess.on_error=halt", 'is "halt" (--set preprocess.on_error), but must be one of skip, stop.'),
         ("machine.threads=x", 'is "x" (--set machine.threads), but must be a whole number, at least 1 or auto.'),
         ("workspace=", "is null (--set workspace), but must be text, not empty."),
-        ("objective.modalities=[rgbb]", "must be a list, each one of rgb, grey, flow, audio, at least one."),
+        ("objective.modalities=[rgbb]", "must be a list, each one of rgb, grey, flow, audio, motion, at least one."),
         ("pretrain.clip.crop_area=[1]", "is [1] (--set pretrain.clip.crop_area), but must be a list of 2 values, each a number."),
         ("pretrain.steps.x=1", 'is {"x": 1} (--set pretrain.steps.x), but must be a whole number, at least 1.'),
     ],
@@ -174,3 +174,38 @@ def test_settings_survive_their_own_yaml(steps: int, lr: float, seed: int, works
     stored = load_yaml(dump_yaml(settings_dict(settings)), "settings")
     assert Settings.model_validate(stored) == settings
     assert config._build([config._Layer(stored, "stored")]) == settings
+
+
+def test_a_method_says_what_nobody_else_does(tmp_path: Path) -> None:
+    modist = resolve(None, None, ["method=modist"], None, tmp_path)
+    assert modist.objective.modalities == ("rgb", "motion") and modist.objective.terms == ("*.contrast",)
+    assert modist.pretrain.clip.crop_area == (0.3, 1.0) == modist.proxy.clip.crop_area
+    look = modist.pretrain.clip.augment
+    assert (look.brightness, look.contrast, look.saturation, look.hue, look.grey, look.blur) == (0.4, 0.4, 0.4, 0.1, 0.2, 0.5)
+    own = modist.objective.contrast
+    assert (own.temperature, own.queue, own.momentum, own.hidden, own.dimension) == (0.1, 65_536, 0.999, 2048, 128)
+    plain = changes(resolve(None, None, (), None, tmp_path))
+    assert plain == {} and resolve(None, None, ["method=elo"], None, tmp_path) == resolve(None, None, (), None, tmp_path)
+    # Whatever is said anywhere goes before it.
+    (tmp_path / "elo.yaml").write_text("pretrain: {clip: {crop_area: [0.9, 1.0], augment: {grey: 0.0}}}\n")
+    mixed = resolve(None, None, ["method=contrastive", "objective.terms=[rgb.contrast]"], None, tmp_path)
+    assert mixed.pretrain.clip.crop_area == (0.9, 1.0) and mixed.pretrain.clip.augment.grey == 0.0
+    assert mixed.pretrain.clip.augment.blur == 0.5 and mixed.objective.terms == ("rgb.contrast",)
+    assert mixed.proxy.clip.crop_area == (0.3, 1.0)
+
+
+@pytest.mark.parametrize("value", ["modis", "[modist]", "null", "{a: 1}"])
+def test_a_method_that_is_none_is_refused(value: str, tmp_path: Path) -> None:
+    error = fails(f"method={value}", folder=tmp_path)
+    assert "method" in error.message
+
+
+def test_the_presets_of_modist_hold_the_published_settings() -> None:
+    for name in ("modist", "modist-small"):
+        assert resolve(name, None, (), None, Path("/nowhere")).method == "modist"
+        assert resolve(name, None, ["method=contrastive"], None, Path("/nowhere")).method == "contrastive"
+    modist = resolve("modist", None, (), None, Path("/nowhere"))
+    clip, own = modist.pretrain.clip, modist.objective.contrast
+    assert (own.temperature, own.queue, own.momentum, own.hidden, own.dimension) == (0.1, 65_536, 0.999, 2048, 128)
+    assert (clip.motion.frames, clip.motion.stride, clip.pair_seconds, clip.crop_area) == (16, 4, (0.5, 10.0), (0.3, 1.0))
+    assert modist.preprocess.segment_seconds >= clip.pair_seconds[1] + clip.extent / modist.preprocess.fps - 2.2

@@ -70,7 +70,7 @@ def change_look(frames_TCHW: Tensor, look: Look) -> Tensor:
         if value != (0.0 if what == "hue" else 1.0):
             tall_CHW = getattr(functional, f"adjust_{what}")(tall_CHW, value)
     if look.grey:
-        tall_CHW = functional.rgb_to_grayscale(tall_CHW, num_output_channels=3)
+        tall_CHW = functional.rgb_to_grayscale(tall_CHW, num_output_channels=3).clone()  # it is one channel seen thrice
     changed_TCHW = tall_CHW.reshape(3, frames, rows, columns).transpose(0, 1)
     sigma = look.sigma * columns / _BLUR_SIZE
     if sigma > 0:

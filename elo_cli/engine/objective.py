@@ -230,7 +230,7 @@ def _build_head(name: str, parts: Parts) -> nn.Module:
     form = parts.settings.contrast
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(parts.seed, "head", name))
-        return projection_head(parts.dimension(name), form.hidden, form.dimension)
+        return projection_head(parts.dimension(name), form.hidden, form.dimension, form.head_norm)
 
 
 def _build(term: Term, parts: Parts, seed: int) -> TermLoss:

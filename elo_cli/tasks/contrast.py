@@ -50,27 +50,31 @@ def build(term: Term, parts: Parts) -> TermLoss:
 class QueueContrast(TermLoss):
     """InfoNCE: −log exp(q·k/τ) / (exp(q·k/τ) + Σ exp(q·n/τ)) over the keys n of other videos in the queue.
 
-    Queries and keys are scaled to unit length. A clip without a negative is masked, as all are in the first step.
+    Queries and keys are scaled to unit length. A clip without a negative is masked, as all are in the first step
+    unless the keys of the same step are negatives too.
     """
 
     def __init__(self, query: View, key: View, parts: Parts) -> None:
         super().__init__([query, key])
         self.query, self.key = query, key
         form = parts.settings.contrast
-        self.temperature, self.queue = form.temperature, Queue(form.queue, form.dimension)
+        self.temperature, self.batch_negatives = form.temperature, form.batch_negatives
+        self.queue = Queue(form.queue, form.dimension)
 
     def forward(self, encoded: Mapping[View, Encoding], batch: ClipBatch) -> Tensor:
+        valid_B = self.valid(batch)
+        query_BD = functional.normalize(encoded[self.query].vector_BD.float(), dim=1)
+        key_BD = functional.normalize(encoded[self.key].vector_BD.detach().float(), dim=1)
+        if self.training and self.batch_negatives:
+            self.queue.push(key_BD, batch.video_B, valid_B)
         with torch.autocast(batch.video_B.device.type, enabled=False):  # bfloat16 would round logits of 10 to steps of 0.06
-            query_BD = functional.normalize(encoded[self.query].vector_BD.float(), dim=1)
-            key_BD = functional.normalize(encoded[self.key].vector_BD.detach().float(), dim=1)
             near_B1 = (query_BD * key_BD).sum(1, keepdim=True)
             far_BK = query_BD @ self.queue.keys_KD.T.clone()  # the queue moves on before the gradient is taken
-        valid_B = self.valid(batch)
         video_K = self.queue.video_K
         usable_BK = (video_K >= 0)[None, :] & (batch.video_B[:, None] != video_K[None, :])
         logits = torch.cat([near_B1, far_BK.masked_fill(~usable_BK, float("-inf"))], 1) / self.temperature
         target_B = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
         loss_B = functional.cross_entropy(logits, target_B, reduction="none")
-        if self.training:
+        if self.training and not self.batch_negatives:
             self.queue.push(key_BD, batch.video_B, valid_B)
         return masked_mean(loss_B, valid_B & usable_BK.any(1))

@@ -10,7 +10,7 @@ from typing import Any
 from elo_cli.core.errors import EloError, UsageError
 from elo_cli.core.methods import METHODS, MethodName
 from elo_cli.core.seeds import numpy_generator
-from elo_cli.core.settings import Settings
+from elo_cli.core.settings import ObjectiveSettings, Settings
 from elo_cli.core.shelf import suggest
 from elo_cli.core.strict_yaml import load_yaml
 from elo_cli.core.weights import LossWeights, Term
@@ -66,15 +66,23 @@ def choose_loss(settings: Settings, loss: str | None, terms: tuple[Term, ...]) -
     return ChosenLoss(read_loss(path, terms), {} if search is None else {"search": search})
 
 
+def offered(settings: Settings, loss: str | None) -> ObjectiveSettings:
+    """Return the form of the losses with the terms that a training chooses from.
+
+    A method has terms of its own, whatever `objective` says of those that a search weighs; a loss that is named has the latter.
+    """
+    own = METHODS[settings.method].settings.get("objective") if loss is None else None
+    return ObjectiveSettings.model_validate(settings.objective.model_dump() | own) if own else settings.objective
+
+
 def _of_method(method: MethodName, terms: tuple[Term, ...]) -> LossWeights:
     """Weigh the terms of a method 1, and the others 0."""
     wanted, known = METHODS[method].terms, {str(term) for term in terms}
     missing = [name for name in wanted if name not in known]
     if missing:
         raise UsageError(
-            f"The method {method} needs {', '.join(missing)}, which these settings or the preprocessed set do not have.",
-            hint="Motion is made from flow: preprocess with preprocess.flow. objective.modalities must hold rgb and motion, and"
-            " objective.terms *.contrast, as they do where nothing sets them.",
+            f"The method {method} needs {', '.join(missing)}, for which the preprocessed set has no flow.",
+            hint="Preprocess with a preprocess.flow that is not none; or --method contrastive, which needs RGB alone.",
         )
     return LossWeights({term: float(str(term) in wanted) for term in terms})
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from elo_cli import executors
 from elo_cli.core.errors import DataError, UsageError
+from elo_cli.core.methods import METHODS
 from elo_cli.core.settings import PreprocessSettings, Settings
+from elo_cli.core.weights import Term
 from elo_cli.data.listing import ListedVideo, list_videos
 from elo_cli.data.video_set import SHARDS
 from elo_cli.prepare.raft import check_weights
@@ -16,7 +18,7 @@ from elo_cli.run.environment import processors
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import dataset_verify
 from elo_cli.workflows.events import Outcome, Table, Watch, size_text
-from elo_cli.workflows.material import spending
+from elo_cli.workflows.material import check_pairs, open_material, spending
 from elo_cli.workflows.packing import Part, pack_videos, shard_size
 
 
@@ -122,8 +124,24 @@ def run(
         tables.insert(
             1, Table("Videos that could not be used", ("reason", "videos"), rows, note="each with its story in failures.jsonl")
         )
+    following = "elo evolve"
+    if settings.method != "elo" and not part:
+        _look_for_pairs(place, settings, watch)
+        following = f"elo pretrain --method {settings.method}"
     files = {"preprocessed set": str(place), "failures": str(failures)}
-    return Outcome({**result, **spent.record(), "out": str(place)}, tables, files, "" if part else "elo evolve")
+    return Outcome({**result, **spent.record(), "out": str(place)}, tables, files, "" if part else following)
+
+
+def _look_for_pairs(place: Path, settings: Settings, watch: Watch) -> None:
+    """Say it now where a method that pairs clips would find too few: the videos are at hand, and another try is cheap."""
+    try:
+        few = check_pairs(
+            open_material(place), settings.pretrain.clip, [Term.parse(name) for name in METHODS[settings.method].terms]
+        )
+    except DataError as error:  # of no pair, and of no segment as long as a clip
+        few = f"{error.message} {error.hint}"
+    if few:
+        watch.warn(few)
 
 
 def _checked(source: Path | None, out: Path | None, root: Path | None, part: str | None, *, retry: bool) -> Path | None:

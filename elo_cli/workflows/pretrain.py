@@ -25,10 +25,11 @@ from elo_cli.run.journal import Journal
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows.candidate import step_seconds
 from elo_cli.workflows.events import Outcome, Table, Watch
-from elo_cli.workflows.loss_choice import ChosenLoss, choose_loss
+from elo_cli.workflows.loss_choice import ChosenLoss, choose_loss, offered
 from elo_cli.workflows.material import (
     Material,
     about,
+    check_pairs,
     dataset_root,
     open_material,
     served_terms,
@@ -52,8 +53,9 @@ _STAGE = "pretraining"
 def plan(*, settings: Settings, data: Path | None, loss: str | None, out: Path | None, fresh: bool) -> Outcome:
     """Say what `run` would do; writes nothing."""
     material = open_material(dataset_root(settings, data))
-    terms, _ = served_terms(settings.objective, material.videos)
+    terms, _ = served_terms(offered(settings, loss), material.videos)
     weights = choose_loss(settings, loss, terms).weights
+    few = check_pairs(material, settings.pretrain.clip, weights.active())
     given, place = settings.pretrain, out or Workspace(Path(settings.workspace)).place("pretrain", fresh=fresh)
     numbers = held_out(settings, material.videos)
     videos = len(drawable(material.videos, given.clip, numbers.tolist()))
@@ -86,7 +88,7 @@ def plan(*, settings: Settings, data: Path | None, loss: str | None, out: Path |
         about(seconds),
         str(place),
     )
-    return Outcome(result, (Table("Pretraining would do", columns, (row,)),))
+    return Outcome(result, (Table("Pretraining would do", columns, (row,), note=few),))
 
 
 def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | None, fresh: bool, watch: Watch) -> Outcome:
@@ -102,11 +104,13 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     """
     material = open_material(dataset_root(settings, data))
     precision = Precision.choose(settings.machine)
-    terms, lacking = served_terms(settings.objective, material.videos)
+    terms, lacking = served_terms(offered(settings, loss), material.videos)
     if lacking:
         watch.note(f"The preprocessed set has no {' and no '.join(lacking)}: the terms that read it are left out.")
     chosen = choose_loss(settings, loss, terms)
     weights = chosen.weights
+    if few := check_pairs(material, settings.pretrain.clip, weights.active()):
+        watch.note(few)
     dump = settings.model_dump(mode="json")
     numbers = held_out(settings, material.videos)
     stored = {key: dump[key] for key in ("seed", "method", "objective", "pretrain", "monitor", "machine")}

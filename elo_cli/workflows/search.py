@@ -28,6 +28,7 @@ from elo_cli.workflows.material import (
     Material,
     about,
     check_clips,
+    check_pairs,
     command_line,
     dataset_root,
     open_material,
@@ -123,6 +124,8 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
     if lacking:
         watch.note(f"The preprocessed set has no {' and no '.join(lacking)}: the terms that read it are left out.")
     check_clips(material, settings.proxy.clip)  # before the directory is made, which binds to these settings
+    if few := check_pairs(material, settings.proxy.clip, terms):
+        watch.note(few)
     course = make_course(settings, len(terms))
     places = Places.of(settings)
     if not fresh:

@@ -90,3 +90,9 @@ def test_one_setting_does_not_change_the_draw_of_another() -> None:
         for other in ({}, {"blur": 1.0, "grey": 1.0})
     )  # type: ignore[arg-type]
     assert plain.brightness == more.brightness != 1 and plain.sigma == 0 < more.sigma
+
+
+def test_a_grey_clip_can_be_written_to() -> None:
+    changed = change_look(torch.rand(2, 3, 8, 8), Look(grey=True))
+    changed.sub_(1)
+    assert torch.equal(changed[:, 0], changed[:, 1])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from elo_cli.core.clip import MODALITIES, Source
-from elo_cli.core.train_settings import ClipSettings
+from elo_cli.core.train_settings import AugmentSettings, ClipSettings, MotionSettings
 from elo_cli.data import transforms
 from elo_cli.data.loader import ClipReader, TrainingClips, training_clips
 from elo_cli.data.records import SegmentRecord
@@ -34,11 +34,12 @@ def clips(videos: VideoSet) -> TrainingClips:
 def test_each_source_is_its_window_of_the_chosen_segment(videos: VideoSet, clips: TrainingClips) -> None:
     batch = clips[5]
     for row, choice in enumerate(clips.sampler.draw(5)):
-        record, shard = choice.segment.record, videos.shards[choice.segment.shard]
-        place = transforms.training_place(choice.place, record.height, record.width, CLIP)
+        shot = choice.shot
+        record, shard = shot.segment.record, videos.shards[shot.segment.shard]
+        place = transforms.training_place(shot.place, record.height, record.width, CLIP)
         assert batch.ids[row] == record.video
         for source in ALL:
-            start = choice.starts.get(source.window)
+            start = shot.starts.get(source.window)
             count = CLIP.future if source.window == "future" else CLIP.frames
             there = start is not None and not (source.modality == "audio" and record.audio_frames == 0)
             assert bool(batch.present[source][row]) == there
@@ -48,19 +49,36 @@ def test_each_source_is_its_window_of_the_chosen_segment(videos: VideoSet, clips
                 assert not got.any()
                 continue
             assert start is not None
-            frames = shard.read(choice.segment.index, "rgb", start, start + count)
-            vectors = shard.read(choice.segment.index, "flow_backward" if source.backward else "flow", start, start + count)
+            frames = shard.read(shot.segment.index, "rgb", start, start + count)
+            vectors = shard.read(shot.segment.index, "flow_backward" if source.backward else "flow", start, start + count)
             wanted = {
                 "rgb": transforms.rgb(frames, place, 16),
                 "grey": transforms.grey(transforms.rgb(frames, place, 16)),
                 "flow": transforms.flow(vectors, flow_scales(14)[start : start + count, int(source.backward)], place, 16),
             }
             if source.modality == "audio":
-                sound = shard.read(choice.segment.index, "audio", 2 * start, 2 * (start + count))
+                sound = shard.read(shot.segment.index, "audio", 2 * start, 2 * (start + count))
                 assert torch.equal(got, transforms.audio(sound, 2 * count))
             else:
-                assert torch.equal(got, wanted[source.modality])
+                assert torch.equal(got, wanted["flow" if source.modality == "motion" else source.modality])
     assert any(not present.all() for present in batch.present.values())
+
+
+def test_the_other_clip_of_a_pair_and_the_flow_of_motion(videos: VideoSet) -> None:
+    clip = CLIP.model_copy(update={"motion": MotionSettings(frames=3, stride=2), "augment": AugmentSettings(hue=0.5, jitter=1.0)})  # type: ignore[call-arg]
+    sources = frozenset(Source(name, window) for name in ("rgb", "motion") for window in ("clip", "paired"))  # type: ignore[arg-type]
+    clips = training_clips(videos, clip, sources, batch=6, seed=1)
+    batch = clips[2]
+    for row, choice in enumerate(clips.sampler.draw(2)):
+        for shot, window in zip(choice.shots, ("clip", "paired"), strict=True):
+            place = transforms.training_place(shot.place, 20, 26, clip)
+            start, shard = shot.starts[window], videos.shards[shot.segment.shard]  # type: ignore[index]
+            frames = shard.read(shot.segment.index, "rgb", start, start + 4)
+            vectors = shard.read(shot.segment.index, "flow", start, start + 5, 2)
+            flow = transforms.flow(vectors, flow_scales(14)[start : start + 5 : 2, 0], place, 16)
+            assert torch.equal(batch.inputs[Source("rgb", window)][row], transforms.rgb(frames, place, 16, shot.look))  # type: ignore[arg-type]
+            assert torch.equal(batch.inputs[Source("motion", window)][row], flow)  # type: ignore[arg-type]
+    assert batch.inputs[Source("motion", "paired")].shape == (6, 2, 3, 16, 16)
 
 
 def test_equal_numbers_are_equal_videos(clips: TrainingClips) -> None:

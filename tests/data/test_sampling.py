@@ -14,8 +14,8 @@ from scipy.stats import chisquare
 from elo_cli.core.clip import Window
 from elo_cli.core.errors import DataError
 from elo_cli.core.train_settings import ClipSettings
-from elo_cli.data.sampling import ClipChoice, ClipSampler, drawable, even_starts
-from elo_cli.data.video_set import VideoSet
+from elo_cli.data.sampling import ClipChoice, ClipSampler, Partners, drawable, even_starts, paired_videos
+from elo_cli.data.video_set import Video, VideoSet
 from tests.support.shards import CLIP, write_set
 
 ALL: frozenset[Window] = frozenset({"clip", "future", "shifted"})
@@ -127,7 +127,9 @@ def test_every_start_is_drawn() -> None:
 def test_the_crop_does_not_depend_on_what_a_loss_reads(videos: VideoSet) -> None:
     few = ClipSampler(videos, CLIP, frozenset({"clip"}), 4, 0).draw(3)
     all_of_them = ClipSampler(videos, CLIP, ALL, 4, 0).draw(3)
-    assert [(c.video_id, c.segment, c.place) for c in few] == [(c.video_id, c.segment, c.place) for c in all_of_them]
+    assert [(c.video_id, c.shot.segment, c.shot.place) for c in few] == [
+        (c.video_id, c.shot.segment, c.shot.place) for c in all_of_them
+    ]
 
 
 def test_short_segments_are_passed_over(tmp_path: Path) -> None:
@@ -150,8 +152,8 @@ def test_short_videos_are_drawn_from_where_that_is_asked(tmp_path: Path) -> None
         drawable(videos, clip, range(3), short=True)
     sampler = ClipSampler(videos, clip, frozenset({"clip"}), 3, 0, short=True)
     drawn = [choice for step in range(5) for choice in sampler.draw(step)]
-    assert {choice.starts["clip"] for choice in drawn} == {0}, "a clip begins with what there is"
-    assert len({(choice.video, choice.segment.index) for choice in drawn}) > 3, "any segment, for none is long enough"
+    assert {choice.shot.starts["clip"] for choice in drawn} == {0}, "a clip begins with what there is"
+    assert len({(choice.video, choice.shot.segment.index) for choice in drawn}) > 3, "any segment, for none is long enough"
     fits = CLIP.model_copy(update={"frames": 4, "future": 1})
     both = [ClipSampler(videos, fits, ALL, 3, 0, short=short).draw(4) for short in (False, True)]
     assert both[0] == both[1], "where all are long enough it changes nothing"
@@ -164,7 +166,7 @@ def test_of_a_video_with_long_and_short_segments_the_long_ones_are_drawn() -> No
     sampler.clip, sampler.windows, sampler.seed, sampler.batch = CLIP, frozenset({"clip"}), 0, 1
     sampler.rank, sampler.world, sampler._usable = 0, 1, np.array([0])
     sampler._videos = [SimpleNamespace(id="v", segments=segments)]  # type: ignore[assignment]
-    assert {sampler.draw(step)[0].segment.index for step in range(30)} == {1, 2}
+    assert {sampler.draw(step)[0].shot.segment.index for step in range(30)} == {1, 2}
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 20), st.integers(1, 9))
@@ -181,3 +183,68 @@ def test_even_starts_exactly() -> None:
     assert even_starts([10], 2, 2) == [(0, 2), (0, 6)]  # centres at 2.5 and 7.5, starts rounded to even
     assert even_starts([10, 10], 4, 2) == [(0, 3), (1, 3)]
     assert even_starts([3], 4, 2) == [(0, 0), (0, 0)]
+
+
+def pairs(video: Video, clip: ClipSettings, fps: float) -> dict[tuple[int, int], set[tuple[int, int]]]:
+    """By brute force: for each clip (segment, start) of a video those that begin the right time from it."""
+    places = [
+        (segment.index, start, segment.record.start_s + start / fps)
+        for segment in video.segments
+        if segment.record.frames >= clip.reach
+        for start in range(max(0, segment.record.frames - clip.extent) + 1)
+    ]
+    least, most = clip.pair_seconds
+    return {
+        (index, start): {(i, s) for i, s, other in places if least - 1e-6 <= abs(other - at) <= most + 1e-6}
+        for index, start, at in places
+    }
+
+
+@pytest.mark.parametrize("apart", [(0.5, 10.0), (0.0, 0.3), (0.9, 1.1), (1.5, 2.5), (3.0, 3.0), (0.33, 0.61)])
+@pytest.mark.parametrize("motion", [{}, {"frames": 3, "stride": 3}])
+def test_partners_are_all_clips_of_the_video_that_begin_the_right_time_away(
+    videos: VideoSet, apart: tuple[float, float], motion: dict[str, int]
+) -> None:
+    clip = ClipSettings(frames=4, stride=1, size=16, motion=motion, pair_seconds=apart)  # type: ignore[arg-type]
+    video = videos.videos[2]
+    wanted = pairs(video, clip, videos.rates.fps)
+    for segment in video.segments:
+        partners = Partners(segment, video.segments, clip, videos.rates.fps)
+        for start, count in enumerate(partners.counts):
+            expected = wanted[segment.index, start]
+            assert count == len(expected)
+            random = np.random.default_rng(start)
+            drawn = Counter((other.index, at) for other, at in (partners.draw(start, random) for _ in range(40 * count)))
+            assert set(drawn) <= expected
+            if 1 < count <= 12:
+                assert chisquare([drawn[each] for each in sorted(expected)]).pvalue > 1e-6
+    assert paired_videos(videos, clip, np.arange(7)) == (7 if any(wanted.values()) else 0)
+
+
+def test_a_pair_has_a_crop_and_a_look_of_its_own_and_other_draws_stay(videos: VideoSet) -> None:
+    both = ClipSampler(videos, CLIP, frozenset({"clip", "paired"}), 7, 0)
+    alone = ClipSampler(videos, CLIP, frozenset({"clip"}), 7, 0)
+    for step in range(4):
+        for choice, other in zip(both.draw(step), alone.draw(step), strict=True):
+            assert (choice.video, choice.shot.place, choice.shot.look) == (other.video, other.shot.place, other.shot.look)
+            first, second = choice.shots
+            assert set(second.starts) == {"paired"} and set(first.starts) == {"clip"}
+            assert first.place != second.place
+            at, later = (
+                shot.segment.record.start_s + start / videos.rates.fps
+                for shot, start in ((first, first.starts["clip"]), (second, second.starts["paired"]))
+            )
+            assert 0.5 - 1e-6 <= abs(at - later) <= 10
+
+
+def test_a_clip_is_drawn_where_it_has_a_partner(tmp_path: Path) -> None:
+    # 14 frames: clips start at 0 to 10, and only the first and the last five have a partner 6 to 10 frames from them.
+    lone = write_set(tmp_path, videos=3, segments=1, height=2, width=2, deaf=())
+    clip = CLIP.model_copy(update={"pair_seconds": (0.7, 1.0)})
+    sampler = ClipSampler(lone, clip, frozenset({"clip", "paired"}), 3, 0)
+    drawn = [choice for step in range(40) for choice in sampler.draw(step)]
+    assert all(len(choice.shots) == 2 for choice in drawn)
+    assert {choice.shot.starts["clip"] for choice in drawn} == {0, 1, 2, 3, 7, 8, 9, 10}
+    short = clip.model_copy(update={"pair_seconds": (1.2, 9.0)})
+    assert paired_videos(lone, short, np.arange(3)) == 0
+    assert all(len(choice.shots) == 1 for choice in ClipSampler(lone, short, frozenset({"clip", "paired"}), 3, 0).draw(0))

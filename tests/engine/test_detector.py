@@ -98,8 +98,8 @@ def test_what_is_built_is_whole_frames_without_mirroring_and_draws_no_number_of_
     assert (clip.frames, clip.stride, clip.size) == (loaded.clip.frames, loaded.clip.stride, loaded.clip.size)
     batch = trained.clips[0]
     for choice, seen in zip(trained.clips.sampler.draw(0), batch.inputs[Source("rgb")], strict=True):
-        shard, start = trained.clips._clips.reader.shards[choice.segment.shard], choice.starts["clip"]
-        frames = shard.read(choice.segment.index, "rgb", start, start + 4)
+        shard, start = trained.clips._clips.reader.shards[choice.shot.segment.shard], choice.shot.starts["clip"]
+        frames = shard.read(choice.shot.segment.index, "rgb", start, start + 4)
         assert torch.equal(seen, transforms.rgb(frames, transforms.Place(0, 0, 20, 26, False), 32))
 
 

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from elo_cli.core.clip import ClipBatch
 from elo_cli.core.errors import TrainingError, UsageError
-from elo_cli.core.settings import ObjectiveSettings
+from elo_cli.core.settings import ContrastSettings, ObjectiveSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import StepRecord, Training
@@ -29,6 +29,9 @@ WEIGHTS = loss(
     rgb_audio__embed=0.2,
     audio_to_rgb__distill__3=0.1,
 )
+CONTRAST = ObjectiveSettings(
+    modalities=("rgb", "motion"), terms=("*.contrast",), contrast=ContrastSettings(queue=9, momentum=0.8, hidden=8, dimension=4)
+)
 HAS_BF16 = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 WANTED = pytest.mark.skipif(not HAS_BF16, reason="no bfloat16 instructions")
 FORMATS = [pytest.param(PLAIN, id="float32"), pytest.param(BF16, id="bf16", marks=WANTED)]
@@ -40,7 +43,8 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> VideoSet:
 
 
 def new(videos: VideoSet, precision: Precision, settings: ObjectiveSettings = OBJECTIVE) -> Training[Objective]:
-    return make_training(videos, WEIGHTS, steps=5, precision=precision, settings=settings)
+    weights = LossWeights.uniform(all_terms(settings)) if settings is CONTRAST else WEIGHTS
+    return make_training(videos, weights, steps=5, precision=precision, settings=settings)
 
 
 def finish(training: Training[Objective]) -> tuple[list[StepRecord], dict[str, Tensor]]:
@@ -48,8 +52,8 @@ def finish(training: Training[Objective]) -> tuple[list[StepRecord], dict[str, T
 
 
 @pytest.mark.parametrize("precision", FORMATS)
-def test_a_resumed_run_is_the_run(videos: VideoSet, precision: Precision) -> None:
-    settings = OBJECTIVE.model_copy(update={"scale": "initial"})
+@pytest.mark.parametrize("settings", [OBJECTIVE.model_copy(update={"scale": "initial"}), CONTRAST], ids=["elo", "contrast"])
+def test_a_resumed_run_is_the_run(videos: VideoSet, precision: Precision, settings: ObjectiveSettings) -> None:
     records, straight = finish(new(videos, precision, settings))
     again, repeated = finish(new(videos, precision, settings))
     same(straight, repeated)

@@ -12,7 +12,7 @@ from torch import Tensor
 from elo_cli import dist
 from elo_cli.core.clip import ClipBatch
 from elo_cli.core.errors import AbandonedError, UsageError
-from elo_cli.core.settings import ObjectiveSettings
+from elo_cli.core.settings import ContrastSettings, ObjectiveSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import StepRecord, Training
@@ -25,6 +25,11 @@ FORMS = {
     "paper": OBJECTIVE,
     "other": OBJECTIVE.model_copy(
         update={"embed_form": "infonce", "align_form": "match", "scale": "initial", "teacher_gradient": True}
+    ),
+    "contrast": ObjectiveSettings(
+        modalities=("rgb", "motion"),
+        terms=("*.contrast",),
+        contrast=ContrastSettings(queue=7, momentum=0.9, hidden=8, dimension=4, batch_negatives=True),
     ),
 }
 BATCH = 4
@@ -50,15 +55,15 @@ def gradients(place: Path, form: str) -> dict[str, Any]:
     return {"loss": record.loss, "parts": record.parts, "gradients": found, "buffers": dict(objective.named_buffers())}
 
 
-def halves(place: Path) -> tuple[list[StepRecord], dict[str, Tensor], dict[str, Tensor]]:
+def halves(place: Path, form: str) -> tuple[list[StepRecord], dict[str, Tensor], dict[str, Tensor]]:
     """Train for four steps, and again with a new start after two; the records, and what checkpoints of both would hold."""
-    straight = training(place, "other")
+    straight = training(place, form)
     records = list(straight.run(0))
-    begun = training(place, "other")
+    begun = training(place, form)
     for record in begun.run(0):
         if record.step == 1:
             break
-    resumed = training(place, "other")
+    resumed = training(place, form)
     resumed.load(begun.done, {name: value.detach().clone() for name, value in begun.tensors().items()})
     list(resumed.run(0))
     return records, copies(straight), copies(resumed)
@@ -118,6 +123,12 @@ def near(first: Tensor, second: Tensor, name: str) -> None:
     torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5, msg=lambda text: f"{name}: {text}")
 
 
+def near_in_all(first: Tensor, second: Tensor, name: str) -> None:
+    """Compare what rounding reaches more: contrast at a low temperature, of edges that are cut off almost everywhere."""
+    difference = float((first - second).norm())
+    assert difference <= 3e-3 * float(second.norm()) + 1e-5, f"{name}: {difference} of {float(second.norm())}"
+
+
 @pytest.mark.parametrize("world", [2, 4])
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients_are_those_of_one_process(place: Path, form: str, world: int) -> None:
@@ -129,13 +140,14 @@ def test_gradients_are_those_of_one_process(place: Path, form: str, world: int) 
         for name, gradient in alone["gradients"].items():
             assert (gradient is None) == (each["gradients"][name] is None), name
             if gradient is not None:
-                near(each["gradients"][name], gradient, name)
+                (near_in_all if form == "contrast" else near)(each["gradients"][name], gradient, name)
         for name, buffer in alone["buffers"].items():
             near(each["buffers"][name].double(), buffer.double(), name)
 
 
-def test_all_ranks_go_the_same_way_and_go_on_from_where_they_were(place: Path) -> None:
-    (records, straight, resumed), *others = together(2, halves, place)
+@pytest.mark.parametrize("form", ["other", "contrast"])
+def test_all_ranks_go_the_same_way_and_go_on_from_where_they_were(place: Path, form: str) -> None:
+    (records, straight, resumed), *others = together(2, halves, place, form)
     same(straight, resumed)
     for other, own, again in others:
         assert [record.parts for record in other] == [record.parts for record in records]

@@ -13,7 +13,7 @@ from elo_cli.nets.term import Parts, TermLoss
 CLIP_STAGES = ((2, 4, 4, 4), (3, 2, 3, 3), (4, 1, 2, 2), (5, 1, 1, 1))
 SOUND_STAGES = ((2, 4, 6), (6, 2, 3), (4, 1, 2), (5, 1, 1))
 VIDEOS = 8
-CLIP_SHAPES = {"rgb": (3, 4, 8, 8), "grey": (1, 4, 8, 8), "flow": (2, 4, 8, 8), "audio": (1, 4, 6)}
+CLIP_SHAPES = {"rgb": (3, 4, 8, 8), "grey": (1, 4, 8, 8), "flow": (2, 4, 8, 8), "audio": (1, 4, 6), "motion": (2, 4, 8, 8)}
 
 
 def make_parts(settings: ObjectiveSettings | None = None) -> Parts:
@@ -23,6 +23,7 @@ def make_parts(settings: ObjectiveSettings | None = None) -> Parts:
         short = (1, 4, 3) if name == "audio" else (shape[0], 2, *shape[2:])
         modality = next(known for known in MODALITIES if known == name)
         shapes |= {Source(modality): shape, Source(modality, "shifted"): shape, Source(modality, "future"): short}
+        shapes[Source(modality, "paired")] = shape
     shapes[Source("flow", "clip", True)] = CLIP_SHAPES["flow"]
     stages = {name: SOUND_STAGES if name == "audio" else CLIP_STAGES for name in MODALITIES}
     return Parts(stages, shapes, settings or ObjectiveSettings(), VIDEOS, VIDEOS, seed=0)

@@ -10,7 +10,7 @@ from elo_cli.core.settings import Settings
 from elo_cli.core.strict_yaml import dump_yaml
 from elo_cli.run.journal import Journal
 from elo_cli.tasks import all_terms
-from elo_cli.workflows.loss_choice import choose_loss, search_of
+from elo_cli.workflows.loss_choice import choose_loss, offered, search_of
 from tests.support.shards import OBJECTIVE
 
 TERMS = all_terms(OBJECTIVE)
@@ -91,3 +91,15 @@ def test_the_loss_of_a_search_says_which(tmp_path: Path) -> None:
         (root / name).unlink()
         assert search_of(root / "best-loss.yaml") is None
         (root / name).write_bytes(kept)
+
+
+def test_a_method_has_a_loss_of_its_own(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path).model_copy(update={"method": "modist"})  # its terms do not matter: they are a search's
+    terms = all_terms(offered(settings, None))
+    weights = choose_loss(settings, None, terms).weights.to_names()
+    assert weights == dict.fromkeys(["rgb.contrast", "motion.contrast", "rgb-to-motion.contrast", "motion-to-rgb.contrast"], 1.0)
+    baseline = settings.model_copy(update={"method": "contrastive"})
+    assert [str(term) for term in choose_loss(baseline, None, terms).weights.active()] == ["rgb.contrast"]
+    assert offered(settings, "uniform") is settings.objective
+    with pytest.raises(UsageError, match=r"motion.contrast.*no flow"):
+        choose_loss(settings, None, tuple(term for term in terms if "motion" not in term.modalities))
