@@ -52,6 +52,9 @@ def sample(
     common: Common,
     data: Folder = None,
     clips: Annotated[int, typer.Option("--clips", metavar="N", min=1, max=24, help="How many clips, 1 to 24.")] = 8,
+    motion: Annotated[
+        bool, typer.Option("--motion", help="Draw the edges of the flow too: what MoDist's motion pathway sees.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE.png", help="The picture; contact-sheet.png in the set if not given."),
@@ -61,7 +64,7 @@ def sample(
 
     One PNG file. Another --seed draws other clips.
     """
-    run_workflow("dataset_sample", common, data=data, clips=clips, out=out)
+    run_workflow("dataset_sample", common, data=data, clips=clips, motion=motion, out=out)
 
 
 def build() -> typer.Typer:

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+_LEAST_EDGE = 0.02  # edges below this are never drawn in full colour, likewise
 _STILL_PX = 0.5  # motion shorter than this is never drawn in full colour: it may be noise
 
 
@@ -30,6 +31,13 @@ def flow_colours(flow_NHW2: np.ndarray, full_px: float) -> np.ndarray:
     longest_HW2 = np.broadcast_to(np.array([full_px, 0.0], np.float32), flow_NHW2.shape[1:])
     all_N2HW = torch.from_numpy(np.concatenate([flow_NHW2, longest_HW2[None]]).transpose(0, 3, 1, 2).copy())
     colours: np.ndarray = flow_to_image(all_N2HW)[:-1].permute(0, 2, 3, 1).contiguous().numpy()
+    return colours
+
+
+def edge_colours(edges_NHW3: np.ndarray) -> np.ndarray:
+    """Draw edges of flow, uint8 (N, H, W, 3): red where its magnitude changes, green where its direction, blue both."""
+    full = max(_LEAST_EDGE, float(np.percentile(edges_NHW3, 99)))
+    colours: np.ndarray = (np.clip(edges_NHW3 / full, 0, 1) * 255).round().astype(np.uint8)
     return colours
 
 

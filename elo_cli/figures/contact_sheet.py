@@ -1,6 +1,6 @@
-"""A contact sheet: for each clip a row of frames, below them its flow in colour, below that its spectrogram.
+"""A contact sheet: for each clip a row of frames, below them its flow in colour, its edges if asked for, its spectrogram.
 
-The three rows of a clip share one axis of time: the frame in a cell is the one in the middle of the
+The rows of a clip share one axis of time: the frame in a cell is the one in the middle of the
 stretch that the cell covers.
 
 Shape legend: N frames shown, H rows, W columns.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from elo_cli.figures.colours import flow_colours, full_colour, loudness, sound_colours
+from elo_cli.figures.colours import edge_colours, flow_colours, full_colour, loudness, sound_colours
 from elo_cli.figures.lettering import fitted, font
 
 BLOCK = 1008  # pixels: width of what is drawn of one clip
@@ -40,6 +40,7 @@ class Clip:
         start_s, seconds: where it starts in its video, and how long it is.
         frames_NHWC: uint8; those that `shown_frames` names.
         flow_NHW2: float32, the forward flow of the same frames in pixels; or None.
+        edges_NHW3: float32, the edges of that flow, from 0; or None, and then nothing is said of them.
         spectrogram: (mels, frames) of log-mel power; or None.
         heard: how much of the clip's length the spectrogram covers, in (0, 1].
         no_flow, no_sound: said in their place where they are None.
@@ -52,6 +53,7 @@ class Clip:
     seconds: float
     frames_NHWC: np.ndarray
     flow_NHW2: np.ndarray | None = None
+    edges_NHW3: np.ndarray | None = None
     spectrogram: np.ndarray | None = None
     heard: float = 1.0
     no_flow: str = "no flow"
@@ -127,6 +129,8 @@ def _block(clip: Clip) -> Image.Image:
         full_px = full_colour(clip.flow_NHW2)
         rows.append(_strip(flow_colours(clip.flow_NHW2, full_px)))
         details += f" · full colour of the flow: {full_px:.1f} px a frame"
+    if clip.edges_NHW3 is not None:
+        rows.append(_strip(edge_colours(clip.edges_NHW3)))
     rows.append(_bar(clip.no_sound) if clip.spectrogram is None else _sound(clip.spectrogram, clip.heard))
     top = 54
     block = Image.new("RGB", (BLOCK, top + sum(row.height + _GAP for row in rows) + 20), _PAPER)

@@ -29,7 +29,7 @@ _SILENCE = {
 }
 
 
-def plan(*, settings: Settings, data: Path | None, clips: int, out: Path | None) -> Outcome:
+def plan(*, settings: Settings, data: Path | None, clips: int, motion: bool, out: Path | None) -> Outcome:
     """Say what `run` would draw; writes nothing."""
     root = set_root(settings, data)
     target = free_target(out or root / SHEET, _MARK)
@@ -38,7 +38,7 @@ def plan(*, settings: Settings, data: Path | None, clips: int, out: Path | None)
     return Outcome(result, (Table("A sheet would show", ("set", "clips", "seed", "into"), (row,)),))
 
 
-def run(*, settings: Settings, data: Path | None, watch: Watch, clips: int, out: Path | None) -> Outcome:
+def run(*, settings: Settings, data: Path | None, watch: Watch, clips: int, motion: bool, out: Path | None) -> Outcome:
     """Draw a contact sheet of random segments, of different videos as long as there are any.
 
     Args:
@@ -46,6 +46,7 @@ def run(*, settings: Settings, data: Path | None, watch: Watch, clips: int, out:
         data: the set; the newest one if not given.
         watch: is told of shards that cannot be read.
         clips: how many, 1 to `MOST_CLIPS`; fewer are shown where the set has fewer segments.
+        motion: show the edges of the flow too, which are what the motion pathway sees.
         out: the picture; `contact-sheet.png` in the set if not given. An earlier sheet is replaced.
 
     Raises:
@@ -61,7 +62,7 @@ def run(*, settings: Settings, data: Path | None, watch: Watch, clips: int, out:
     for shard, number in _drawn(paths, settings.seed, watch):
         watch.check()
         try:
-            clip, what = _read(shard, number)
+            clip, what = _read(shard, number, motion=motion)
         except DataError as error:
             watch.warn(f"{error.message} It is left out; elo dataset verify says more.")
             continue
@@ -116,12 +117,12 @@ def _order(shard: Shard, seed: int) -> list[int]:
     return [number for _, _, number in sorted(rounds)]
 
 
-def _read(shard: Shard, number: int) -> tuple[Clip, dict[str, Any]]:
+def _read(shard: Shard, number: int, *, motion: bool) -> tuple[Clip, dict[str, Any]]:
     """Read what is shown of a segment, and nothing else; return it, and a record of it."""
     segment, settings = shard.segments[number], shard.settings
     video, fps = shard.videos[segment.video], float(settings["fps"])
     places = shown_frames(segment.height, segment.width, segment.frames)
-    flow = "yes" if segment.flow else f"no flow ({'not asked for' if video.flow == 'off' else video.flow or 'reason unknown'})"
+    carried = "yes" if segment.flow else f"no flow ({'not asked for' if video.flow == 'off' else video.flow or 'reason unknown'})"
     sound = "yes" if segment.audio_frames else f"no sound ({_SILENCE[video.sound]})"
     clip = Clip(
         title=segment.video,
@@ -130,13 +131,14 @@ def _read(shard: Shard, number: int) -> tuple[Clip, dict[str, Any]]:
         start_s=segment.start_s,
         seconds=segment.frames / fps,
         frames_NHWC=np.concatenate([shard.read(number, "rgb", place, place + 1) for place in places]),
-        no_flow=flow,
+        no_flow=carried,
         no_sound=sound,
     )
     if segment.flow:
         scale_T2 = shard.read(number, "flow_scale", 0, segment.frames)
         flow_NHW2 = [shard.read(number, "flow", place, place + 1) * scale_T2[place, 0] for place in places]
-        clip = dataclasses.replace(clip, flow_NHW2=np.concatenate(flow_NHW2))
+        flow = np.concatenate(flow_NHW2)
+        clip = dataclasses.replace(clip, flow_NHW2=flow, edges_NHW3=_edges(flow) if motion else None)
     if segment.audio_frames:
         heard = segment.audio_frames * float(settings["hop_seconds"]) / clip.seconds
         spectrogram = shard.read(number, "audio", 0, segment.audio_frames)
@@ -146,10 +148,22 @@ def _read(shard: Shard, number: int) -> tuple[Clip, dict[str, Any]]:
         "label": video.label,
         "start_s": segment.start_s,
         "seconds": clip.seconds,
-        "flow": flow,
+        "flow": carried,
         "sound": sound,
         "shard": shard.path.name,
     }
+
+
+def _edges(flow_NHW2: np.ndarray) -> np.ndarray:
+    """Draw the edges of flow in pixels, (N, H, W, 3), from 0."""
+    import torch
+
+    from elo_cli.engine.edges import DEVIATION, MEAN, flow_edges
+
+    height, width = flow_NHW2.shape[1:3]
+    share_NHW2 = flow_NHW2 * np.array([100 / width, 100 / height], np.float32)  # as the networks get it
+    edges_13NHW = flow_edges(torch.from_numpy(share_NHW2.transpose(3, 0, 1, 2)[None].astype(np.float32)))
+    return (edges_13NHW[0] * DEVIATION + MEAN).clamp_min(0).permute(1, 2, 3, 0).numpy()
 
 
 def _details(segment: SegmentRecord, video: VideoRecord, fps: float) -> str:
