@@ -18,7 +18,7 @@ from elo_cli.run.environment import processors
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import dataset_verify
 from elo_cli.workflows.events import Outcome, Table, Watch, size_text
-from elo_cli.workflows.material import check_pairs, open_material, spending
+from elo_cli.workflows.material import Spent, check_pairs, open_material, spending
 from elo_cli.workflows.packing import Part, pack_videos, shard_size
 
 
@@ -118,17 +118,12 @@ def run(
     if not result["videos"] and not part:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in result["failures"].items())
         raise DataError(f"Not one of {len(listed)} videos could be used: {reasons}.", hint=f"{failures} says why for each.")
-    tables = [_summary(result), spent.table()]
-    if result["failures"]:
-        rows = [(reason, str(count)) for reason, count in sorted(result["failures"].items(), key=lambda item: -item[1])]
-        tables.insert(
-            1, Table("Videos that could not be used", ("reason", "videos"), rows, note="each with its story in failures.jsonl")
-        )
     following = "elo evolve"
     if settings.method != "elo" and not part:
         _look_for_pairs(place, settings, watch)
         following = f"elo pretrain --method {settings.method}"
     files = {"preprocessed set": str(place), "failures": str(failures)}
+    tables = _tables(result, spent)
     return Outcome({**result, **spent.record(), "out": str(place)}, tables, files, "" if part else following)
 
 
@@ -187,6 +182,16 @@ def _segment_bytes(settings: PreprocessSettings) -> float:
     stored = pixels * (3 if settings.flow == "none" else 7) / (8 if settings.storage == "jpeg" else 1)
     sound = settings.mels / settings.hop_seconds * 2 if settings.audio else 0
     return settings.segment_seconds * (settings.fps * stored + sound)
+
+
+def _tables(result: dict[str, Any], spent: Spent) -> list[Table]:
+    tables = [_summary(result), spent.table()]
+    if result["failures"]:
+        rows = [(reason, str(count)) for reason, count in sorted(result["failures"].items(), key=lambda item: -item[1])]
+        tables.insert(
+            1, Table("Videos that could not be used", ("reason", "videos"), rows, note="each with its story in failures.jsonl")
+        )
+    return tables
 
 
 def _summary(result: dict[str, Any]) -> Table:

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from elo_cli.core.clip import ClipBatch
 from elo_cli.core.errors import TrainingError, UsageError
-from elo_cli.core.settings import ContrastSettings, ObjectiveSettings
+from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import StepRecord, Training
@@ -19,7 +19,7 @@ from elo_cli.engine.objective import Objective
 from elo_cli.engine.optim import learning_rate
 from elo_cli.engine.precision import Precision
 from elo_cli.tasks import all_terms
-from tests.support.shards import BF16, OBJECTIVE, PLAIN, loss, make_training, same, write_set
+from tests.support.shards import BF16, CONTRAST, OBJECTIVE, PLAIN, loss, make_training, same, write_set
 
 WEIGHTS = loss(
     rgb__reverse=0.5,
@@ -28,9 +28,6 @@ WEIGHTS = loss(
     rgb_audio__align=0.7,
     rgb_audio__embed=0.2,
     audio_to_rgb__distill__3=0.1,
-)
-CONTRAST = ObjectiveSettings(
-    modalities=("rgb", "motion"), terms=("*.contrast",), contrast=ContrastSettings(queue=9, momentum=0.8, hidden=8, dimension=4)
 )
 HAS_BF16 = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 WANTED = pytest.mark.skipif(not HAS_BF16, reason="no bfloat16 instructions")

@@ -12,25 +12,21 @@ from torch import Tensor
 from elo_cli import dist
 from elo_cli.core.clip import ClipBatch
 from elo_cli.core.errors import AbandonedError, UsageError
-from elo_cli.core.settings import ContrastSettings, ObjectiveSettings
+from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import LossWeights
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.loop import StepRecord, Training
 from elo_cli.engine.objective import Objective
 from elo_cli.tasks import all_terms
 from tests.support.ranks import together
-from tests.support.shards import OBJECTIVE, make_clips, make_objective, make_training, same, write_set
+from tests.support.shards import CONTRAST, OBJECTIVE, make_clips, make_objective, make_training, same, write_set
 
 FORMS = {
     "paper": OBJECTIVE,
     "other": OBJECTIVE.model_copy(
         update={"embed_form": "infonce", "align_form": "match", "scale": "initial", "teacher_gradient": True}
     ),
-    "contrast": ObjectiveSettings(
-        modalities=("rgb", "motion"),
-        terms=("*.contrast",),
-        contrast=ContrastSettings(queue=7, momentum=0.9, hidden=8, dimension=4, batch_negatives=True),
-    ),
+    "contrast": CONTRAST.model_copy(update={"contrast": CONTRAST.contrast.model_copy(update={"batch_negatives": True})}),
 }
 BATCH = 4
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from elo_cli.core.clip import ClipBatch, Source
-from elo_cli.core.settings import ObjectiveSettings, PreprocessSettings
+from elo_cli.core.settings import ContrastSettings, ObjectiveSettings, PreprocessSettings
 from elo_cli.core.train_settings import ClipSettings, EncoderSettings, TrainSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.jpeg import encode_flow, encode_frames
@@ -25,6 +25,11 @@ PREPROCESS = PreprocessSettings(fps=10.0, hop_seconds=0.05, mels=8)  # two spect
 CLIP = ClipSettings(frames=4, stride=1, size=16, future=2, crop_area=(0.5, 1.0), flip=0.5)
 ENCODER = EncoderSettings(architecture="r2plus1d", audio_architecture="audio_resnet", depth=10, width=4)
 OBJECTIVE = ObjectiveSettings(distance="mean", distill_sites=(1, 3))
+CONTRAST = ObjectiveSettings(
+    modalities=("rgb", "motion"),
+    terms=("*.contrast",),
+    contrast=ContrastSettings(queue=12, momentum=0.9, hidden=8, dimension=4),
+)
 PLAIN = Precision(torch.device("cpu"), False, False, 1)
 BF16 = Precision(torch.device("cpu"), True, True, 1)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from elo_cli.core.clip import ClipBatch, View
-from elo_cli.core.settings import ContrastSettings, ObjectiveSettings
+from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.video_set import VideoSet
 from elo_cli.engine.objective import Objective
@@ -15,15 +15,13 @@ from elo_cli.nets.blocks import Encoding
 from elo_cli.tasks import all_terms, build_term
 from elo_cli.tasks.contrast import QueueContrast, terms
 from tests.support.encodings import make_parts
-from tests.support.shards import make_objective, make_training, random_batch, shapes, write_set
+from tests.support.shards import CONTRAST, make_objective, make_training, random_batch, shapes, write_set
 
 NAMES = ["rgb.contrast", "motion.contrast", "rgb-to-motion.contrast", "motion-to-rgb.contrast"]
-CONTRAST = ContrastSettings(queue=12, momentum=0.9, hidden=8, dimension=4)
-SETTINGS = ObjectiveSettings(modalities=("rgb", "motion"), terms=("*.contrast",), contrast=CONTRAST)
 
 
 def settings(**contrast: object) -> ObjectiveSettings:
-    return SETTINGS.model_copy(update={"contrast": CONTRAST.model_copy(update=contrast)})
+    return CONTRAST.model_copy(update={"contrast": CONTRAST.contrast.model_copy(update=contrast)})
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +129,7 @@ def test_a_term_teaches_the_pathway_of_its_queries_alone(videos: VideoSet, name:
 
 
 def test_momentum_networks_follow_after_each_step_and_not_the_optimiser(videos: VideoSet) -> None:
-    weights = LossWeights.uniform(all_terms(SETTINGS))
+    weights = LossWeights.uniform(all_terms(CONTRAST))
     training = make_training(videos, weights, settings=settings(batch_negatives=True), steps=3)
     objective = training.objective
     chosen = [("encoders.motion.", "key_encoders.motion.network."), ("heads.rgb.", "key_heads.rgb.network.")]

@@ -17,9 +17,11 @@ def root(tmp_path: Path) -> Path:
     return write_known_set(tmp_path / "set")
 
 
-def sample(root: Path, clips: int = 3, seed: int = 0, out: Path | None = None, watch: Unwatched | None = None) -> Outcome:
+def sample(
+    root: Path, clips: int = 3, seed: int = 0, out: Path | None = None, watch: Unwatched | None = None, *, motion: bool = False
+) -> Outcome:
     settings = Settings(seed=seed)
-    return dataset_sample.run(settings=settings, data=root, watch=watch or Unwatched(), clips=clips, out=out)
+    return dataset_sample.run(settings=settings, data=root, watch=watch or Unwatched(), clips=clips, motion=motion, out=out)
 
 
 def test_a_sheet_is_a_function_of_the_seed(root: Path) -> None:
@@ -40,6 +42,13 @@ def test_videos_differ_as_long_as_there_are_any(root: Path) -> None:
     all_there_are = sample(root, 24).result["clips"]
     assert len(all_there_are) == 6 and len({(clip["video"], clip["start_s"]) for clip in all_there_are}) == 6
     assert {clip["video"]: clip["sound"] for clip in all_there_are}["c.mp4"] == "no sound (silent)"
+
+
+def test_edges_of_the_flow_stand_below_it_if_asked_for(root: Path, tmp_path: Path) -> None:
+    plain, edged = (sample(root, 24, out=tmp_path / f"{motion}.png", motion=motion) for motion in (False, True))
+    assert plain.result["clips"] == edged.result["clips"]
+    assert any(clip["flow"] == "yes" for clip in plain.result["clips"])
+    assert edged.result["size"][1] > plain.result["size"][1] or edged.result["size"][0] > plain.result["size"][0]
 
 
 def test_only_a_sheet_is_written_over(root: Path, tmp_path: Path) -> None:
@@ -68,5 +77,5 @@ def test_damaged_shards_are_left_out_of_the_sheet_aloud(root: Path) -> None:
 
 def test_a_plan_writes_nothing(root: Path) -> None:
     before = sorted(root.rglob("*"))
-    planned = dataset_sample.plan(settings=Settings(), data=root, clips=5, out=None)
+    planned = dataset_sample.plan(settings=Settings(), data=root, clips=5, motion=False, out=None)
     assert planned.result["out"] == str(root / "contact-sheet.png") and sorted(root.rglob("*")) == before
