@@ -196,7 +196,9 @@ def shrunk(clip: ClipSettings, share: float) -> ClipSettings:
         size = max(min(16, clip.size), clip.size // divisor)
         if frames * size**2 <= share * clip.frames * clip.size**2:
             break
-    return clip.model_copy(update={"frames": frames, "size": size, "future": max(1, clip.future // divisor)})
+    motion = clip.motion.model_copy(update={"frames": clip.motion.frames and max(2, clip.motion.frames // divisor)})
+    smaller = {"frames": frames, "size": size, "future": max(1, clip.future // divisor), "motion": motion}
+    return clip.model_copy(update=smaller)
 
 
 def shares(clip: ClipSettings) -> list[float]:
