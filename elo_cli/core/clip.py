@@ -28,8 +28,8 @@ Window = Literal["clip", "future", "shifted", "paired"]
 # What a view does to its window. Reversed flow is the flow of the reversed video, so the loader
 # brings it ("backward"); the other forms are made from the window itself. A query is the clean clip
 # through its encoder and a projection head, a key the other clip of a pair through momentum copies of
-# both, without a gradient; a peer is the clean clip through these copies.
-Form = Literal["clean", "shuffled", "reversed", "shifted", "query", "key", "peer"]
+# both, without a gradient.
+Form = Literal["clean", "shuffled", "reversed", "shifted", "query", "key"]
 
 _WINDOWS: dict[Form, Window] = {"shifted": "shifted", "key": "paired"}  # of the other forms it is the clip
 
@@ -59,11 +59,6 @@ class View(NamedTuple):
 
     modality: Modality
     form: Form = "clean"
-
-    @property
-    def followed(self) -> bool:
-        """Whether momentum copies see it, and not the encoder itself."""
-        return self.form in ("key", "peer")
 
     @property
     def source(self) -> Source:

@@ -114,14 +114,10 @@ class ContrastSettings(Section):
     temperature: float = Field(0.1, gt=0, description="temperature of InfoNCE")
     queue: int = Field(65_536, ge=1, description="keys of earlier clips that each term keeps as negatives")
     momentum: float = Field(0.999, ge=0, lt=1, description="what a momentum encoder keeps of itself at each step")
-    cross: Literal["paired", "same"] = Field(
-        "paired", description="what queries of one modality find in the other: the paired clip, as MoDist; or the same clip"
-    )
     batch_negatives: bool = Field(
         False, description="keys of the same step are negatives too; MoDist's are those of earlier steps alone"
     )
     hidden: int = Field(2048, ge=1, description="units of the projection head's hidden layer")
-    head_norm: bool = Field(False, description="batch norm before the projection head's ReLU; its keys see running statistics")
     dimension: int = Field(128, ge=2, description="dimension of queries and keys")
 
 

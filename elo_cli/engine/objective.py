@@ -106,9 +106,9 @@ class Objective(Trainee):
     def _build_pathways(self, parts: Parts) -> None:
         """Build what contrast needs of a modality: the head of its queries, and momentum copies of head and encoder for keys."""
         form = parts.settings.contrast
-        contrasted = {view.modality for view in self.views if view.followed or view.form == "query"}
+        contrasted = {view.modality for view in self.views if view.form in ("query", "key")}
         self.heads = nn.ModuleDict({name: _build_head(name, parts) for name in self.encoders if name in contrasted})
-        keyed = {view.modality for view in self.views if view.followed}
+        keyed = {view.modality for view in self.views if view.form == "key"}
         followed = [name for name in self.encoders if name in keyed]
         self.key_encoders = nn.ModuleDict({name: Follower(self.encoders[name], form.momentum) for name in followed})
         self.key_heads = nn.ModuleDict({name: Follower(self.heads[name], form.momentum) for name in followed})
@@ -164,7 +164,7 @@ class Objective(Trainee):
 
     def _encodable(self, batch: ClipBatch) -> tuple[set[Source], ClipBatch]:
         """Mask what is to be encoded but only one clip of the batch has: batch norm needs two."""
-        sources = sorted({view.source for view in self.views if not view.followed})
+        sources = sorted({view.source for view in self.views if view.form != "key"})
         count_S = torch.stack([batch.present[source].sum() for source in sources])
         count_S = dist.total(count_S) if self.together else count_S
         few = {source for source, count in zip(sources, count_S.tolist(), strict=True) if count < 2}
@@ -193,13 +193,13 @@ class Objective(Trainee):
     def _project(self, name: Modality, encoded: Mapping[View, Encoding], batch: ClipBatch, step: int) -> dict[View, Encoding]:
         """Return the queries and keys of a modality that terms read, each with its projection in the place of x_m."""
         made: dict[View, Encoding] = {}
-        query = View(name, "query")
+        query, key = View(name, "query"), View(name, "key")
         if query in self.views:
             encoding = encoded[View(name)]
             made[query] = encoding._replace(vector_BD=self.heads[name](encoding.vector_BD))
-        for view in sorted(view for view in self.views if view.followed and view.modality == name):
-            encoding = self.key_encoders[name](make_view(batch, view, self.seed, step))
-            made[view] = encoding._replace(vector_BD=self.key_heads[name](encoding.vector_BD))
+        if key in self.views:
+            encoding = self.key_encoders[name](make_view(batch, key, self.seed, step))
+            made[key] = encoding._replace(vector_BD=self.key_heads[name](encoding.vector_BD))
         return made
 
     def _spread(self, name: Modality, encoding: Encoding | None, present_N: Tensor) -> Encoding:
@@ -231,7 +231,7 @@ def _build_head(name: str, parts: Parts) -> nn.Module:
     form = parts.settings.contrast
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(parts.seed, "head", name))
-        return projection_head(parts.dimension(name), form.hidden, form.dimension, form.head_norm)
+        return projection_head(parts.dimension(name), form.hidden, form.dimension)
 
 
 def _build(term: Term, parts: Parts, seed: int) -> TermLoss:

@@ -91,4 +91,4 @@ def forms_of(views: frozenset[View], modality: Modality) -> list[View]:
     """List what the encoder of a modality sees of its views, in a fixed order, the clean one first; keys are not its own."""
     rank: dict[Form, int] = {"clean": 0, "shuffled": 1, "reversed": 2, "shifted": 3}
     encoded = {View(modality) if view.form == "query" else view for view in views if view.modality == modality}
-    return sorted((view for view in encoded if not view.followed), key=lambda view: rank[view.form])
+    return sorted((view for view in encoded if view.form != "key"), key=lambda view: rank[view.form])

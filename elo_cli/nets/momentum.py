@@ -105,7 +105,6 @@ class Queue(nn.Module):
         self.next.copy_((self.next + len(keys_BD)) % places)
 
 
-def projection_head(dimension: int, hidden: int, out: int, norm: bool) -> nn.Sequential:
-    """Build the layers between an encoder and what is contrasted: two linear ones, with a ReLU and maybe a norm between them."""
-    norms = [nn.BatchNorm1d(hidden)] if norm else []
-    return nn.Sequential(nn.Linear(dimension, hidden, bias=not norm), *norms, nn.ReLU(inplace=True), nn.Linear(hidden, out))
+def projection_head(dimension: int, hidden: int, out: int) -> nn.Sequential:
+    """Build the layers between an encoder and what is contrasted: two linear ones with a ReLU between them."""
+    return nn.Sequential(nn.Linear(dimension, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out))

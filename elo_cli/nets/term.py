@@ -37,7 +37,7 @@ class Parts:
 
     def vector(self, view: View) -> int:
         """The dimension of what is encoded of a view: that of x_m, or of what contrast projects it to."""
-        return self.settings.contrast.dimension if view.followed or view.form == "query" else self.dimension(view.modality)
+        return self.settings.contrast.dimension if view.form in ("query", "key") else self.dimension(view.modality)
 
 
 class TermLoss(nn.Module):

@@ -44,8 +44,7 @@ def terms(modalities: Sequence[str], sites: Sequence[int]) -> list[Term]:
 def build(term: Term, parts: Parts) -> TermLoss:
     """Build the queue of negatives."""
     names = modality_names(term)
-    same = term.directed and parts.settings.contrast.cross == "same"
-    return QueueContrast(View(names[-1], "query"), View(names[0], "peer" if same else "key"), parts)
+    return QueueContrast(View(names[-1], "query"), View(names[0], "key"), parts)
 
 
 class QueueContrast(TermLoss):
