@@ -191,6 +191,7 @@ def test_a_method_says_what_nobody_else_does(tmp_path: Path) -> None:
     mixed = resolve(None, None, ["method=contrastive", "objective.terms=[rgb.contrast]"], None, tmp_path)
     assert mixed.pretrain.clip.crop_area == (0.9, 1.0) and mixed.pretrain.clip.augment.grey == 0.0
     assert mixed.pretrain.clip.augment.blur == 0.5 and mixed.objective.terms == ("rgb.contrast",)
+    assert mixed.objective.modalities == ("rgb", "grey", "flow", "audio"), "with its terms, or not at all"
     assert mixed.proxy.clip.crop_area == (0.3, 1.0)
 
 

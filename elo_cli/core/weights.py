@@ -109,7 +109,8 @@ class LossWeights(Mapping[Term, float]):
         for name, weight in named.items():
             if name not in known and weight != 0:
                 raise UsageError(
-                    f"There is no term '{name}' under these settings and for these videos.", hint=suggest(str(name), known)
+                    f"There is no term '{name}' under these settings and for these videos.",
+                    hint=f"objective.modalities and objective.terms say which terms exist. {suggest(str(name), known)}",
                 )
         return cls({term: named.get(name, 0.0) for name, term in known.items()})  # type: ignore[misc]
 

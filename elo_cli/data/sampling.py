@@ -19,6 +19,8 @@ from elo_cli.core.train_settings import ClipSettings
 from elo_cli.data.augment import Look, draw_look
 from elo_cli.data.video_set import Segment, Video, VideoSet
 
+_TRIES = 100  # draws of two stretches apart, until the first of them has a partner
+
 
 @dataclass(frozen=True)
 class Shot:
@@ -74,7 +76,10 @@ class Partners:
         own_S = np.arange(max(0, segment.record.frames - clip.extent) + 1)
         self._segments: list[Segment] = []
         lows, counts = [], []
+        begin_s, end_s = segment.record.start_s - clip.pair_seconds[1], clip.pair_seconds[1] + _end(segment, fps)
         for other in segments:
+            if other.record.start_s > end_s or _end(other, fps) < begin_s:
+                continue  # of a long video most are
             last = max(0, other.record.frames - clip.extent)
             at_S = own_S - round((other.record.start_s - segment.record.start_s) * fps)  # frames from the other's beginning
             for low_S, high_S in ((at_S - most, at_S - least), (at_S + max(least, 1), at_S + most)):  # before it, and after
@@ -93,6 +98,10 @@ class Partners:
         ends_R = np.cumsum(self._count_RS[:, start])
         row = int(np.searchsorted(ends_R, number, side="right"))
         return self._segments[row], int(self._low_RS[row, start] + number - (ends_R[row] - self._count_RS[row, start]))
+
+
+def _end(segment: Segment, fps: float) -> float:
+    return segment.record.start_s + segment.record.frames / fps
 
 
 def pair_frames(clip: ClipSettings, fps: float) -> tuple[int, int]:
@@ -214,7 +223,10 @@ class ClipSampler:
         starts: dict[Window, int] = {}
         if "shifted" in self.windows and last >= extent:
             # Where no two stretches leave room for the future of both, some clips go without theirs.
-            starts["clip"], starts["shifted"] = _apart(latest if latest >= extent else last, extent, random)
+            for _ in range(1 if partners is None else _TRIES):
+                starts["clip"], starts["shifted"] = _apart(latest if latest >= extent else last, extent, random)
+                if partners is None or partners.counts[starts["clip"]]:
+                    break
         else:
             paired = np.flatnonzero(partners.counts[: latest + 1]) if partners is not None else ()
             starts["clip"] = int(random.choice(paired)) if len(paired) else int(random.integers(latest + 1))

@@ -1,7 +1,7 @@
 """From stored frames to what an encoder sees: crop, mirror, resize, normalise.
 
-One clip has one crop, one mirroring and one look for all its windows and modalities, so that they
-stay aligned and no task can tell windows apart by them. Flow follows: mirroring negates its
+One clip has one crop, one mirroring and one look for all its windows and modalities (that which it is paired with has
+its own), so that they stay aligned and no task can tell windows apart by them. Flow follows: mirroring negates its
 horizontal part, and its unit is a hundredth of the crop's width (and height) for each stored frame,
 so that it says how far things move in what the encoder sees.
 """

@@ -113,6 +113,7 @@ def make_video(job: SceneJob, report: Report) -> Path:
 
 def _five_commands(settings: Settings, heap: Path, fresh: bool, watch: Watch) -> dict[str, Path]:
     workspace = Path(settings.workspace)
+    settings = settings.model_copy(update={"method": "elo"})  # it shows what a search found
     _say(watch, f"elo preprocess {heap}")
     preprocess.run(settings=settings, source=heap, out=None, fresh=fresh, watch=watch)
     settings = _fitting(settings, watch)

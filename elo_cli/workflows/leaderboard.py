@@ -70,8 +70,8 @@ def write_results(run: RunDirectory, rows: Sequence[Row], terms: Sequence[Term],
     return best
 
 
-def outcome(run: RunDirectory, rows: Sequence[Row], best: Row, spent: Spent) -> Outcome:
-    """Say what came out."""
+def outcome(run: RunDirectory, rows: Sequence[Row], best: Row, spent: Spent, following: str) -> Outcome:
+    """Say what came out, and which command uses it."""
     board = ranked(rows)
     lines = [
         (
@@ -91,7 +91,7 @@ def outcome(run: RunDirectory, rows: Sequence[Row], best: Row, spent: Spent) -> 
     told = what_rungs_told(rows)
     result: dict[str, Any] = {"candidates": len(board), "best": best, "out": str(run.root), "rungs_told": told, **spent.record()}
     tables = (shown, Table("Best loss", ("term", "weight", ""), weights), *_rungs_table(told), spent.table())
-    return Outcome(result, tables, files, "elo pretrain")
+    return Outcome(result, tables, files, following)
 
 
 def what_rungs_told(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -28,8 +28,8 @@ class ChosenLoss:
 
     Attributes:
         weights: λ of each term.
-        origin: what goes into the card of the encoder: `search`, with `strategy`, `measure` and `evaluations`, of a loss that a
-            search found; `random`, the number of one that was drawn; empty otherwise.
+        origin: what goes into the card of the encoder: `method`, of the loss that a method has; `search`, with `strategy`, `measure`
+            and `evaluations`, of a loss that a search found; `random`, the number of one that was drawn; empty otherwise.
     """
 
     weights: LossWeights
@@ -51,7 +51,7 @@ def choose_loss(settings: Settings, loss: str | None, terms: tuple[Term, ...]) -
         UsageError: there is no such loss, or it does not fit the terms.
     """
     if loss is None and settings.method != "elo":
-        return ChosenLoss(_of_method(settings.method, terms))
+        return ChosenLoss(_of_method(settings.method, terms), {"method": settings.method})
     if loss == "uniform":
         return ChosenLoss(LossWeights.uniform(terms))
     drawn = None if loss is None else _RANDOM.fullmatch(loss)

@@ -4,7 +4,7 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from elo_cli.core.settings import ObjectiveSettings, PreprocessSettings, Setting
 from elo_cli.core.strict_yaml import load_yaml
 from elo_cli.core.train_settings import ClipSettings
 from elo_cli.core.weights import LossWeights, Term
-from elo_cli.data.sampling import ClipSampler, drawable, paired_videos
+from elo_cli.data.sampling import ClipSampler
 from elo_cli.data.video_set import VideoSet
 from elo_cli.run.directory import RunDirectory
 from elo_cli.run.workspace import Workspace
@@ -80,35 +80,6 @@ def check_clips(material: Material, clip: ClipSettings) -> None:
         DataError: there is none.
     """
     ClipSampler(material.videos, clip, frozenset({"clip"}), batch=1, seed=0)
-
-
-def check_pairs(material: Material, clip: ClipSettings, terms: Iterable[Term]) -> str:
-    """Make sure that contrast, where it is among the terms, finds two clips of a video that may be paired.
-
-    Returns:
-        What is to be said where not every video has such clips; empty otherwise.
-
-    Raises:
-        DataError: none has.
-    """
-    if not any(term.task == "contrast" for term in terms):
-        return ""
-    numbers = drawable(material.videos, clip)
-    paired = paired_videos(material.videos, clip, numbers)
-    if paired == len(numbers):
-        return ""
-    least, most = clip.pair_seconds
-    said = (
-        f"{paired} of {len(numbers)} videos have two clips that begin {least:g} to {most:g} s from one another, each of"
-        f" {clip.extent} stored frames ({clip.extent / material.videos.rates.fps:.1f} s): contrast learns from these alone."
-    )
-    if paired:
-        return said
-    raise DataError(
-        said,
-        hint="Preprocess again with a higher preprocess.segment_seconds or max_segments; or lower clip.pair_seconds, or the"
-        " frames or stride of clip or clip.motion.",
-    )
 
 
 def read_loss(path: Path, terms: tuple[Term, ...]) -> LossWeights:

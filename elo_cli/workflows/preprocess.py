@@ -17,8 +17,9 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.run.environment import processors
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows import dataset_verify
+from elo_cli.workflows.contrast_checks import check_pairs
 from elo_cli.workflows.events import Outcome, Table, Watch, size_text
-from elo_cli.workflows.material import Spent, check_pairs, open_material, spending
+from elo_cli.workflows.material import Spent, open_material, spending
 from elo_cli.workflows.packing import Part, pack_videos, shard_size
 
 

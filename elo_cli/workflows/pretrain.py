@@ -24,12 +24,12 @@ from elo_cli.run.directory import RunDirectory
 from elo_cli.run.journal import Journal
 from elo_cli.run.workspace import Workspace
 from elo_cli.workflows.candidate import step_seconds
+from elo_cli.workflows.contrast_checks import check_pairs, starved
 from elo_cli.workflows.events import Outcome, Table, Watch
 from elo_cli.workflows.loss_choice import ChosenLoss, choose_loss, offered
 from elo_cli.workflows.material import (
     Material,
     about,
-    check_pairs,
     dataset_root,
     open_material,
     served_terms,
@@ -72,6 +72,7 @@ def plan(*, settings: Settings, data: Path | None, loss: str | None, out: Path |
         "terms": [str(term) for term in weights.active()],
         "estimated_seconds": seconds,
         "precision": Precision.choose(settings.machine).describe(),
+        "pairs": few,
         "out": str(place),
     }
     clip = f"{given.clip.frames}×{given.clip.size}²"
@@ -95,7 +96,7 @@ def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | 
     """Pretrain, or go on from the newest checkpoint.
 
     Args:
-        loss: as `choose_loss` takes it; None for the best loss of the newest search.
+        loss: as `choose_loss` takes it; None for that of the method, which for `elo` is the best loss of the newest search.
 
     Raises:
         DataError: there is no preprocessed set or no loss.
@@ -152,6 +153,8 @@ def _begin(
     training: Training[Objective], settings: Settings, weights: LossWeights, directory: RunDirectory, watch: Watch
 ) -> dict[str, Any] | None:
     """Say what begins or goes on, put the training back to its newest checkpoint, and return the best look so far."""
+    for said in starved(weights.active(), settings.pretrain, settings.objective.contrast):
+        watch.note(said)
     for change in directory.environment_changes:
         watch.warn(f"The environment changed since this run began: {change}")
     given, extent = settings.pretrain, training.extent()
@@ -200,7 +203,7 @@ def _card(training: Training[Objective], settings: Settings, material: Material,
     given, extent = settings.pretrain, training.extent()
     origin = {
         "elo": __version__,
-        "method": settings.method,
+        "method": "elo",
         "loss": chosen.weights.to_names(),
         **chosen.origin,
         "steps": given.steps,

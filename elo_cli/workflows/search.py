@@ -19,6 +19,7 @@ from elo_cli.strategies import SHELF as STRATEGIES
 from elo_cli.strategies import Strategy
 from elo_cli.workflows.beginning import begin, begun, check_beginning, learns_weights, steps_before
 from elo_cli.workflows.candidate import step_seconds
+from elo_cli.workflows.contrast_checks import check_pairs
 from elo_cli.workflows.course import Course
 from elo_cli.workflows.evaluating import Evaluating
 from elo_cli.workflows.events import Outcome, Table, Watch
@@ -28,7 +29,6 @@ from elo_cli.workflows.material import (
     Material,
     about,
     check_clips,
-    check_pairs,
     command_line,
     dataset_root,
     open_material,
@@ -75,6 +75,8 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
     check_fitness(settings, material)
     check_beginning(settings, material)
     terms, lacking = served_terms(settings.objective, material.videos)
+    check_clips(material, settings.proxy.clip)
+    few = check_pairs(material, settings.proxy.clip, terms)
     course, given = make_course(settings, len(terms)), settings.search
     places = Places.of(settings)
     elsewhere = places.needs.gpus > 0  # on GPUs that this machine may not have
@@ -84,6 +86,7 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
     result = {
         "terms": [str(term) for term in terms],
         "lacking": list(lacking),
+        "pairs": few,
         "strategy": given.strategy,
         "rounds": course.rounds,
         "population": course.strategy.population,
@@ -107,7 +110,7 @@ def plan_search(settings: Settings, data: Path | None, out: Path) -> Outcome:
         about(seconds),
         str(out),
     )
-    return Outcome(result, (Table("The search would do", columns, (row,)),))
+    return Outcome(result, (Table("The search would do", columns, (row,), note=few),))
 
 
 def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, watch: Watch) -> Outcome:
@@ -143,7 +146,9 @@ def run_search(settings: Settings, data: Path | None, out: Path, fresh: bool, wa
         best = write_results(run, rows, terms, settings.search.strategy)
         draw_pictures(run, rows, best, terms)
         write_json(run.result, {"candidates": course.candidates, "best": best})
-    return outcome(run, rows, best, spent)
+    # A method has a loss of its own, so that what was found must be named.
+    named = "" if settings.method == "elo" else f" --method {settings.method} --loss {run.best_loss}"
+    return outcome(run, rows, best, spent, f"elo pretrain{named}")
 
 
 def _of_a_worker(settings: Settings, places: Places) -> Settings:

@@ -248,3 +248,11 @@ def test_a_clip_is_drawn_where_it_has_a_partner(tmp_path: Path) -> None:
     short = clip.model_copy(update={"pair_seconds": (1.2, 9.0)})
     assert paired_videos(lone, short, np.arange(3)) == 0
     assert all(len(choice.shots) == 1 for choice in ClipSampler(lone, short, frozenset({"clip", "paired"}), 3, 0).draw(0))
+
+
+def test_a_clip_has_a_partner_beside_another_stretch_too(tmp_path: Path) -> None:
+    lone = write_set(tmp_path, videos=3, segments=1, frames=30, height=2, width=2, deaf=())
+    clip = CLIP.model_copy(update={"pair_seconds": (2.0, 9.0)})  # only clips from the first or last 6 frames have one
+    sampler = ClipSampler(lone, clip, frozenset({"clip", "shifted", "paired"}), 3, 0)
+    drawn = [choice for step in range(40) for choice in sampler.draw(step)]
+    assert all(len(choice.shots) == 2 and "shifted" in choice.shot.starts for choice in drawn)

@@ -56,4 +56,18 @@ def test_evolution_weighs_contrast_beside_the_tasks_of_elo(home: Path) -> None:
     line = f"evolve --set objective.modalities=[rgb,flow,motion] --set objective.terms={terms} {SMALL} --out mixed"
     result = elo(line, home)
     assert result.exit_code == 0, result.stderr
-    assert "motion-to-rgb.contrast" in (home / "mixed" / "best-loss.yaml").read_text()
+    assert "motion-to-rgb.contrast" in (home / "mixed" / "best-loss.yaml").read_text() and "elo pretrain --" not in result.stdout
+    own = "--set method=modist --set objective.terms=['*.contrast'] --set objective.modalities=[rgb,motion]"
+    searched = elo(f"evolve {own} {SMALL} --out four", home)
+    assert "elo pretrain --method modist --loss" in searched.stdout and "four/best-loss.yaml" in searched.stdout.replace("\n", "")
+
+
+def test_what_contrast_would_learn_little_from_is_said(home: Path) -> None:
+    line = "pretrain --loss motion-to-rgb.contrast --set objective.modalities=[rgb,motion] --set objective.terms=['*.contrast']"
+    told = elo(f"{line} --set objective.contrast.queue=50 --out starved", home).stderr
+    assert "The queue of 50 keys is filled by 32 clips" in told and "still 99% what they were" in told
+    assert "No contrast teaches motion" in told
+    card = json.loads((home / "starved" / "encoder.json").read_text())
+    assert card["origin"]["method"] == "elo"
+    quiet = elo(f"pretrain --method modist {SMALL} --set objective.contrast.momentum=0.5 --out fed", home).stderr
+    assert "random" not in quiet and "queue" not in quiet
