@@ -28,8 +28,8 @@ class ChosenLoss:
 
     Attributes:
         weights: λ of each term.
-        origin: what goes into the card of the encoder: `method`, of the loss that a method has; `search`, with `strategy`, `measure`
-            and `evaluations`, of a loss that a search found; `random`, the number of one that was drawn; empty otherwise.
+        origin: what goes into the card of the encoder: `method`, of the loss that a method has; `search`, with `strategy`,
+            `measure` and `evaluations`, of one that a search found; `random`, the number of one that was drawn; else empty.
     """
 
     weights: LossWeights
