@@ -19,7 +19,7 @@ from elo_cli.workflows.demo import EXAMPLES, HEAP, make_videos
 from elo_cli.workflows.events import Unwatched
 from elo_cli.workflows.representations import named_encoder
 
-METHODS = ("contrastive", "modist")
+METHODS, PROTOCOLS = ("contrastive", "modist"), ("kmeans", "linear")
 # The demo's rates and sizes: its scenes need no more.
 SMALL = (
     "preprocess.fps=8",
@@ -55,11 +55,12 @@ def main() -> None:
         labelled = benchmark.find(settings, "folder", root / "labelled")
         scored = benchmark.score(chosen, labelled, settings, root / f"scores-{seed}", fresh=False, watch=Unwatched())
         for line in scored.result["results"]:
-            found.setdefault((line["representation"], line["protocol"]), []).append(100 * line["accuracy"])
+            if line["protocol"] in PROTOCOLS:
+                found.setdefault((line["representation"], line["protocol"]), []).append(100 * line["accuracy"])
         print(seed, {" ".join(key): round(values[-1], 1) for key, values in found.items()}, flush=True)
     print("\n| representation | k-means | linear |\n| --- | --- | --- |")
     for name in dict.fromkeys(name for name, _ in found):
-        cells = (np.array(found.get((name, protocol), [np.nan])) for protocol in ("kmeans", "linear"))
+        cells = (np.array(found.get((name, protocol), [np.nan])) for protocol in PROTOCOLS)
         print(
             f"| {name} |",
             " | ".join(f"{cell.mean():.1f} ± {cell.std(ddof=1) if len(cell) > 1 else 0.0:.1f}" for cell in cells),
