@@ -13,6 +13,7 @@ from elo_cli.core.train_settings import EncoderSettings
 from elo_cli.core.weights import Term
 from elo_cli.engine.objective import stage_shapes
 from elo_cli.nets.blocks import Encoding
+from elo_cli.nets.momentum import projection_head
 from elo_cli.nets.term import Parts
 from elo_cli.tasks import build_term
 
@@ -75,6 +76,7 @@ def _encoder(
 def _cost(term: Term, parts: Parts, passes: Mapping[str, float]) -> TermCost:
     with torch.random.fork_rng(devices=[]):
         loss = build_term(term, parts)
+    asking = [view for view in loss.views if view.form == "query"]
     encoded = {view: _zeros(view, parts) for view in loss.views}
     batch = ClipBatch(
         {source: _nothing(*parts.shapes[source]) for source in loss.sources},
@@ -87,10 +89,18 @@ def _cost(term: Term, parts: Parts, passes: Mapping[str, float]) -> TermCost:
     return TermCost(
         tuple(sorted(loss.views)),
         tuple(sorted(loss.targets)),
-        sum(parameter.numel() for parameter in loss.parameters()),
+        sum(parameter.numel() for parameter in loss.parameters()) + sum(_head(view.modality, parts) for view in asking),
         sum(passes[view.modality] for view in loss.views),
         counter.get_total_flops() / CLIPS,
     )
+
+
+def _head(modality: str, parts: Parts) -> int:
+    """The parameters of the head that queries of a modality go through, which terms share."""
+    form = parts.settings.contrast
+    with torch.device("meta"):
+        made = projection_head(parts.dimension(modality), form.hidden, form.dimension)
+    return sum(parameter.numel() for parameter in made.parameters())
 
 
 def _zeros(view: View, parts: Parts) -> Encoding:

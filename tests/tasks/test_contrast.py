@@ -10,12 +10,13 @@ from elo_cli.core.clip import ClipBatch, View
 from elo_cli.core.settings import ObjectiveSettings
 from elo_cli.core.weights import LossWeights, Term
 from elo_cli.data.video_set import VideoSet
+from elo_cli.engine.cost import term_costs
 from elo_cli.engine.objective import Objective
 from elo_cli.nets.blocks import Encoding
 from elo_cli.tasks import all_terms, build_term
 from elo_cli.tasks.contrast import QueueContrast, terms
 from tests.support.encodings import make_parts
-from tests.support.shards import CONTRAST, make_objective, make_training, random_batch, shapes, write_set
+from tests.support.shards import CONTRAST, ENCODER, make_objective, make_training, random_batch, shapes, write_set
 
 NAMES = ["rgb.contrast", "motion.contrast", "rgb-to-motion.contrast", "motion-to-rgb.contrast"]
 
@@ -141,6 +142,14 @@ def test_momentum_networks_follow_after_each_step_and_not_the_optimiser(videos: 
                 expected[name] = 0.9 * expected[name] + 0.1 * parameters[leader + name.removeprefix(follower)].detach()
                 torch.testing.assert_close(parameters[name], expected[name], rtol=1e-4, atol=1e-6)
     assert not any(name.split(":")[1].startswith("key_") for name in training.tensors() if name.startswith("optimizer:"))
+
+
+def test_what_a_term_costs_counts_its_head(videos: VideoSet) -> None:
+    costs = term_costs(all_terms(CONTRAST), CONTRAST, ENCODER, shapes(videos), 8)
+    objective = make_objective(videos, LossWeights.uniform(all_terms(CONTRAST)), settings=CONTRAST)
+    head = sum(parameter.numel() for parameter in objective.heads["rgb"].parameters())
+    assert {cost.parameters for cost in costs.values()} == {head}
+    assert {len(cost.views) for cost in costs.values()} == {2}
 
 
 def test_terms_exist_where_motion_is_seen_and_only_contrast_sees_it() -> None:
