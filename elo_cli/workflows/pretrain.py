@@ -89,7 +89,8 @@ def plan(*, settings: Settings, data: Path | None, loss: str | None, out: Path |
         about(seconds),
         str(place),
     )
-    return Outcome(result, (Table("Pretraining would do", columns, (row,), note=few),))
+    told = [few, *starved(weights.active(), given, settings.objective.contrast)]
+    return Outcome(result, (Table("Pretraining would do", columns, (row,), note="\n".join(filter(None, told))),))
 
 
 def run(*, settings: Settings, data: Path | None, loss: str | None, out: Path | None, fresh: bool, watch: Watch) -> Outcome:

@@ -64,6 +64,8 @@ def test_evolution_weighs_contrast_beside_the_tasks_of_elo(home: Path) -> None:
 
 def test_what_contrast_would_learn_little_from_is_said(home: Path) -> None:
     line = "pretrain --loss motion-to-rgb.contrast --set objective.modalities=[rgb,motion] --set objective.terms=['*.contrast']"
+    planned = elo(f"{line} --set objective.contrast.queue=50 --out starved --dry-run", home).stdout
+    assert "The queue of 50 keys" in " ".join(planned.split())
     told = elo(f"{line} --set objective.contrast.queue=50 --out starved", home).stderr
     assert "The queue of 50 keys is filled by 32 clips" in told and "still 99% what they were" in told
     assert "No contrast teaches motion" in told
