@@ -24,8 +24,12 @@ def elo(*arguments: str, **environment: str) -> Any:
         ("dataset info", dataset_info, {"data": None}),
         ("dataset info d", dataset_info, {"data": Path("d")}),
         ("dataset verify d", dataset_verify, {"data": Path("d")}),
-        ("dataset sample", dataset_sample, {"data": None, "clips": 8, "out": None}),
-        ("dataset sample d --clips 24 --out o.png", dataset_sample, {"data": Path("d"), "clips": 24, "out": Path("o.png")}),
+        ("dataset sample", dataset_sample, {"data": None, "clips": 8, "motion": False, "out": None}),
+        (
+            "dataset sample d --clips 24 --motion --out o.png",
+            dataset_sample,
+            {"data": Path("d"), "clips": 24, "motion": True, "out": Path("o.png")},
+        ),
     ],
 )
 @pytest.mark.parametrize("act", ["run", "plan"])

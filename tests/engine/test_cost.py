@@ -35,7 +35,15 @@ def test_every_term_has_a_cost_and_nothing_random_is_drawn() -> None:
         assert (cost.parameters > 0) == (term.task not in ("embed", "distill"))  # all stages have as many channels here
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
+def test_operations_of_a_query_and_a_key_are_those_of_two_passes() -> None:
+    encoder = build_encoder("motion", ENCODER, 0).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        encoder(torch.zeros(1, 3, *SHAPES[Source("motion")][1:]))
+    [cost] = costs("motion.contrast").values()
+    assert cost.encoder_flop == 2 * counter.get_total_flops()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("modality", [name for name in MODALITIES if name != "motion"])
 def test_operations_of_an_encoder_are_those_of_running_it(modality: str) -> None:
     encoder = build_encoder(modality, ENCODER, 0).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
