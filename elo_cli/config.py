@@ -160,13 +160,11 @@ def _build(layers: Sequence[_Layer]) -> Settings:
             sources[key] = source
     name = flat.get("method")
     if isinstance(name, str) and name in METHODS:  # what is said anywhere goes before what a method takes for itself
-        searched = {"objective.modalities", "objective.terms"}  # go together, or not at all
-        taken = set() if searched & flat.keys() else searched
+        together = {"objective.modalities", "objective.terms"}  # taken both, or neither
+        said = flat.keys() | (together if together & flat.keys() else set())
         for key, value in _check_keys(METHODS[name].settings, f"method {name}"):
-            if key in searched - taken:
-                continue
-            if flat.setdefault(key, value) is value:
-                sources.setdefault(key, f"method {name}")
+            if key not in said:
+                flat[key], sources[key] = value, f"method {name}"
     nested: dict[str, Any] = {}
     for key, value in flat.items():
         *sections, last = key.split(".")

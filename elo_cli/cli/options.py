@@ -84,9 +84,9 @@ def _measure_words() -> Iterable[tuple[str, str]]:
 
 
 def _method_words() -> Iterable[tuple[str, str]]:
-    from elo_cli.core.methods import METHOD_NAMES
+    from elo_cli.core.methods import METHODS
 
-    return [(name, "") for name in METHOD_NAMES]
+    return [(name, "") for name in METHODS]
 
 
 complete_preset = _matching(_preset_words)

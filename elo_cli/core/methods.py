@@ -6,10 +6,9 @@ contrastive    the first of these alone, RGB with RGB: what MoDist must be compa
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 MethodName = Literal["elo", "modist", "contrastive"]
-METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 
 
 class Method(NamedTuple):

@@ -208,11 +208,9 @@ class ClipSampler:
     def _paired(self, segment: Segment, segments: Sequence[Segment]) -> tuple[Segment, Partners]:
         """Return a segment with the partners of its clips: this one, or where its clips have none, the next that has some."""
         place = segments.index(segment)
-        for one in (*segments[place:], *segments[:place]):
-            partners = Partners(one, segments, self.clip, self._fps)
-            if partners.counts.any():
-                return one, partners
-        return segment, Partners(segment, segments, self.clip, self._fps)
+        found = ((one, Partners(one, segments, self.clip, self._fps)) for one in (*segments[place:], *segments[:place]))
+        first = next(found)
+        return first if first[1].counts.any() else next((each for each in found if each[1].counts.any()), first)
 
     def _starts(self, frames: int, random: np.random.Generator, partners: Partners | None = None) -> dict[Window, int]:
         # The sound of a clip lasts until its next frame would come, so a clip keeps that much room.

@@ -52,13 +52,13 @@ class Follower(nn.Module):
         done = int(self.steps)
         share = 1 - min(self.momentum, done / (done + 1))
         pairs = list(zip(self.network.buffers(), leader.buffers(), strict=True))
-        flat = [its.flatten() for own, its in pairs if own.is_floating_point()]
-        # Each rank has statistics of its own where batch norm is over the clips of each alone.
-        means = torch.split(dist.mean(torch.cat(flat)), [len(each) for each in flat]) if flat else ()
-        for (own, its), mean in zip([pair for pair in pairs if pair[0].is_floating_point()], means, strict=True):
-            own.lerp_(mean.view_as(its), share)
+        statistics = [its.flatten() for _, its in pairs if its.is_floating_point()]
+        # Each rank has its own where batch norm is over the clips of each alone; all at once, as ranks wait for one another.
+        means = iter(torch.split(dist.mean(torch.cat(statistics)), [len(each) for each in statistics]) if statistics else ())
         for own, its in pairs:
-            if not own.is_floating_point():
+            if its.is_floating_point():
+                own.lerp_(next(means).view_as(own), share)
+            else:
                 own.copy_(its)
         self.steps += 1
 
